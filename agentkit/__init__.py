@@ -1,0 +1,206 @@
+"""agentkit: agents out of tools, in this process, on a server, or on the hosted platform, the program unchanged.
+
+The house, from the ground up (an arrow may skip a floor, never turn):
+
+    wire        what travels: models that keep what they do not know
+    errors      every exception, drawn as a tree
+    tools       builders: a chain of calls, or a typed function, to JSON Schema
+    protocol    thinking without I/O: the REST table, streams, deltas, the turn machine
+    client      I/O for people who use a platform
+    runtime     I/O for people who serve one: store, engine, bus, models, loop, server
+    local       Runtime: both in one process
+    testing     scripted models
+    cli         agentkit serve
+
+Names are loaded when they are first used, so `import agentkit` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from agentkit.client.agent import Agent as Agent
+    from agentkit.client.agent import AsyncAgent as AsyncAgent
+    from agentkit.client.callbacks import ToolCallInfo as ToolCallInfo
+    from agentkit.client.inference import AsyncInference as AsyncInference
+    from agentkit.client.inference import Inference as Inference
+    from agentkit.client.inference import async_inference as async_inference
+    from agentkit.client.inference import inference as inference
+    from agentkit.client.results import TurnResult as TurnResult
+    from agentkit.client.turns import AsyncTurn as AsyncTurn
+    from agentkit.client.turns import Turn as Turn
+    from agentkit.client.uploads import UploadFileOptions as UploadFileOptions
+    from agentkit.errors import AgentKitError as AgentKitError
+    from agentkit.errors import AlreadyResolvedError as AlreadyResolvedError
+    from agentkit.errors import APIError as APIError
+    from agentkit.errors import ApprovalNeededError as ApprovalNeededError
+    from agentkit.errors import OutputError as OutputError
+    from agentkit.errors import RequirementError as RequirementError
+    from agentkit.errors import RequirementsNotMetError as RequirementsNotMetError
+    from agentkit.errors import RunCanceledError as RunCanceledError
+    from agentkit.errors import RunError as RunError
+    from agentkit.errors import RunFailedError as RunFailedError
+    from agentkit.errors import RunLostError as RunLostError
+    from agentkit.errors import SessionEndedError as SessionEndedError
+    from agentkit.errors import SessionError as SessionError
+    from agentkit.errors import SessionExpiredError as SessionExpiredError
+    from agentkit.errors import SessionNotFoundError as SessionNotFoundError
+    from agentkit.errors import SetupAction as SetupAction
+    from agentkit.errors import ToolDefinitionError as ToolDefinitionError
+    from agentkit.errors import UsageError as UsageError
+    from agentkit.errors import WorkerLostError as WorkerLostError
+    from agentkit.local import Runtime as Runtime
+    from agentkit.protocol.events import ApprovalRequested as ApprovalRequested
+    from agentkit.protocol.events import ApprovalResolved as ApprovalResolved
+    from agentkit.protocol.events import ChatChanged as ChatChanged
+    from agentkit.protocol.events import Fault as Fault
+    from agentkit.protocol.events import LinkChanged as LinkChanged
+    from agentkit.protocol.events import MessageChanged as MessageChanged
+    from agentkit.protocol.events import OutputPartial as OutputPartial
+    from agentkit.protocol.events import ReasoningDelta as ReasoningDelta
+    from agentkit.protocol.events import RunFinished as RunFinished
+    from agentkit.protocol.events import RunStarted as RunStarted
+    from agentkit.protocol.events import TextDelta as TextDelta
+    from agentkit.protocol.events import ToolAwaited as ToolAwaited
+    from agentkit.protocol.events import ToolCalled as ToolCalled
+    from agentkit.protocol.events import ToolFinished as ToolFinished
+    from agentkit.protocol.events import ToolProgress as ToolProgress
+    from agentkit.protocol.events import ToolStarted as ToolStarted
+    from agentkit.protocol.events import TurnEvent as TurnEvent
+    from agentkit.protocol.events import Unknown as Unknown
+    from agentkit.tools import ToolContext as ToolContext
+    from agentkit.tools import agent_tool as agent_tool
+    from agentkit.tools import any_of as any_of
+    from agentkit.tools import app_tool as app_tool
+    from agentkit.tools import array as array
+    from agentkit.tools import boolean as boolean
+    from agentkit.tools import call_tool as call_tool
+    from agentkit.tools import enum_of as enum_of
+    from agentkit.tools import http_tool as http_tool
+    from agentkit.tools import integer as integer
+    from agentkit.tools import internal_tools as internal_tools
+    from agentkit.tools import mcp_tool as mcp_tool
+    from agentkit.tools import number as number
+    from agentkit.tools import obj as obj
+    from agentkit.tools import optional as optional
+    from agentkit.tools import string as string
+    from agentkit.tools import tool as tool
+    from agentkit.tools import webhook_tool as webhook_tool
+    from agentkit.wire import AgentConfig as AgentConfig
+    from agentkit.wire import Chat as Chat
+    from agentkit.wire import ChatMessage as ChatMessage
+    from agentkit.wire import FileRef as FileRef
+    from agentkit.wire import Interrupt as Interrupt
+    from agentkit.wire import TaskStatus as TaskStatus
+    from agentkit.wire import Tool as Tool
+    from agentkit.wire import ToolCall as ToolCall
+    from agentkit.wire import ToolParameters as ToolParameters
+    from agentkit.wire import is_message_ready as is_message_ready
+    from agentkit.wire import is_terminal_status as is_terminal_status
+    from agentkit.wire import parse_status as parse_status
+
+_HOMES = {
+    "agentkit.client.agent": ("Agent", "AsyncAgent"),
+    "agentkit.client.callbacks": ("ToolCallInfo",),
+    "agentkit.client.results": ("TurnResult",),
+    "agentkit.client.inference": ("AsyncInference", "Inference", "async_inference", "inference"),
+    "agentkit.client.turns": ("AsyncTurn", "Turn"),
+    "agentkit.client.uploads": ("UploadFileOptions",),
+    "agentkit.errors": (
+        "APIError",
+        "AgentKitError",
+        "AlreadyResolvedError",
+        "ApprovalNeededError",
+        "OutputError",
+        "RequirementError",
+        "RequirementsNotMetError",
+        "RunCanceledError",
+        "RunError",
+        "RunFailedError",
+        "RunLostError",
+        "SessionEndedError",
+        "SessionError",
+        "SessionExpiredError",
+        "SessionNotFoundError",
+        "SetupAction",
+        "ToolDefinitionError",
+        "UsageError",
+        "WorkerLostError",
+    ),
+    "agentkit.local": ("Runtime",),
+    "agentkit.protocol.events": (
+        "ApprovalRequested",
+        "ApprovalResolved",
+        "ChatChanged",
+        "Fault",
+        "LinkChanged",
+        "MessageChanged",
+        "OutputPartial",
+        "ReasoningDelta",
+        "RunFinished",
+        "RunStarted",
+        "TextDelta",
+        "ToolAwaited",
+        "ToolCalled",
+        "ToolFinished",
+        "ToolProgress",
+        "ToolStarted",
+        "TurnEvent",
+        "Unknown",
+    ),
+    "agentkit.tools": (
+        "ToolContext",
+        "agent_tool",
+        "any_of",
+        "app_tool",
+        "array",
+        "boolean",
+        "call_tool",
+        "enum_of",
+        "http_tool",
+        "integer",
+        "internal_tools",
+        "mcp_tool",
+        "number",
+        "obj",
+        "optional",
+        "string",
+        "tool",
+        "webhook_tool",
+    ),
+    "agentkit.wire": (
+        "AgentConfig",
+        "Chat",
+        "ChatMessage",
+        "FileRef",
+        "Interrupt",
+        "TaskStatus",
+        "Tool",
+        "ToolCall",
+        "ToolParameters",
+        "is_message_ready",
+        "is_terminal_status",
+        "parse_status",
+    ),
+}
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME_OF)]  # pyright: ignore[reportUnsupportedDunderAll]: made of the table above
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'agentkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

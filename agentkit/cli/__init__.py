@@ -1,0 +1,1 @@
+"""FLOOR 4. The `agentkit` command; one word, one file."""

@@ -1,0 +1,227 @@
+"""`agentkit serve`: the platform on this machine, under uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentkit import __version__
+from agentkit.cli.keyfile import key_in
+from agentkit.cli.lock import alone_with
+from agentkit.errors import ConfigError, MissingExtraError
+from agentkit.runtime.auth import refuse_open_door
+from agentkit.runtime.config import ServerConfig
+from agentkit.runtime.models.registry import Models
+from agentkit.runtime.open import open_models, open_platform
+from agentkit.runtime.server import create_app
+
+if TYPE_CHECKING:
+    import uvicorn
+
+__all__ = ["serve"]
+
+GRACE_SECONDS = 5  # for answers under way when the server is told to stop; streams end at once
+INTERRUPTED = 130  # as shells say Ctrl-C
+BACKLOG = 128
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; others than 127.0.0.1 need a key.")] = None,
+    port: Annotated[str | None, typer.Option(help="Port; 0 takes a free one. [default: 8787]")] = None,
+    db: Annotated[str | None, typer.Option(help="SQLite file, made if needed. [default: in memory]")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Key that clients must send; `-` reads it from stdin. Others see arguments: prefer the file."
+        ),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the key; made with a new one if needed, mode 600.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model for agents that name none, such as openai/gpt-5-mini.")
+    ] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="NAME=REFERENCE: answer to this name with that model; * is any name.")
+    ] = None,
+    cors_origin: Annotated[list[str] | None, typer.Option(help="A web page's origin that may call.")] = None,
+    host_name: Annotated[list[str] | None, typer.Option(help="A further name this server is reached by.")] = None,
+    max_body_bytes: Annotated[str | None, typer.Option(help="Largest JSON body. [default: 10485760]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
+) -> None:
+    """Serves agents, chats, approvals and files over HTTP, for agentkit and the official SDKs.
+
+    Each option can be set in the environment too: AGENTKIT_HOST, AGENTKIT_PORT, AGENTKIT_DB, AGENTKIT_API_KEY,
+    AGENTKIT_MODEL, AGENTKIT_ALIASES, AGENTKIT_CORS_ORIGINS, AGENTKIT_HOST_NAMES, AGENTKIT_MAX_BODY_BYTES,
+    AGENTKIT_LOG_LEVEL. Model keys come from OPENAI_API_KEY and its kin; without any, offline/extract answers.
+
+    Try:  agentkit serve --db agentkit.db
+    """
+    config = ServerConfig.resolve(
+        environ=os.environ,
+        host=host,
+        port=port,
+        db=db,
+        api_keys=_keys(api_key, api_key_file),
+        model=model,
+        aliases=alias,
+        cors_origins=cors_origin,
+        host_names=host_name,
+        max_body_bytes=max_body_bytes,
+        log_level=log_level,
+    )
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    raise typer.Exit(_serve(config, as_json=as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """What a person, or a program, wants to know of a server that runs."""
+
+    config: ServerConfig
+    url: str
+    port: int
+    model: str
+
+    def as_json(self) -> str:
+        told = {"url": self.url, "port": self.port, "db": self.config.db, "model": self.model}
+        return json.dumps({**told, "needs_key": bool(self.config.api_keys), "version": __version__, "pid": os.getpid()})
+
+    def as_text(self) -> str:
+        key = 'api_key=os.environ["AGENTKIT_API_KEY"], ' if self.config.api_keys else ""
+        kept = "in memory, gone when it stops" if self.config.db == ":memory:" else self.config.db
+        return (
+            f"agentkit {__version__} listens on {self.url}\n"
+            f"  database  {kept}\n"
+            f"  model     {self.model} (for agents that name none)\n"
+            f"  client    inference({key}base_url={self.url!r})\n"
+            "Ctrl-C stops it."
+        )
+
+
+def _serve(config: ServerConfig, *, as_json: bool) -> int:
+    """Serves until a signal; returns the exit code."""
+    models = open_models(model=config.model, aliases=config.aliases)
+    with alone_with(config.db) as is_alone:
+        if not is_alone:
+            sys.stderr.write(f"agentkit: warning: another server uses {config.db}; both will change it\n")
+        return asyncio.run(_run(config, models, as_json=as_json))
+
+
+async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
+    import_uvicorn()
+    refuse_open_door(config, needs_key=bool(config.api_keys))
+    with _listen(config) as listener:
+        async with open_platform(db=config.db, models=models, keys=config.api_keys) as platform:
+            app = create_app(platform, config=config)
+            server = _server(app)
+            port = listener.getsockname()[1]
+            shown = f"[{config.host}]" if ":" in config.host else config.host
+            listening = _Listening(config, f"http://{shown}:{port}", port, models.resolve(None))
+            with _signals(server) as caught:
+                sys.stdout.write((listening.as_json() if as_json else listening.as_text()) + "\n")
+                sys.stdout.flush()
+                await server.serve(sockets=[listener])
+    return INTERRUPTED if signal.SIGINT in caught else 0
+
+
+def import_uvicorn() -> Any:
+    """The uvicorn package. Raises MissingExtraError."""
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtraError("agentkit serve", extra="serve") from None
+    return uvicorn
+
+
+def _server(app: Any) -> uvicorn.Server:
+    package = import_uvicorn()
+
+    class Server(package.Server):  # type: ignore[name-defined,misc]  # the package is optional
+        """A uvicorn server that ends streams when it stops, and leaves signals to us."""
+
+        def capture_signals(self) -> Any:
+            return nullcontext()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.streams.close()
+            stop: Any = super()
+            await stop.shutdown(sockets)
+
+    return Server(
+        package.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+
+@contextmanager
+def _signals(server: uvicorn.Server) -> Generator[list[int]]:
+    """While entered, Ctrl-C and SIGTERM stop the server in good order (a second Ctrl-C at once); tells what came."""
+    caught: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        caught.append(number)
+        server.handle_exit(number, frame)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listen(config: ServerConfig) -> socket.socket:
+    """The listening socket. Raises ConfigError where the address cannot be had."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, number, _, address = found[0]
+        listener = socket.socket(family, kind, number)
+        try:
+            if os.name == "posix":  # elsewhere it would let two servers share the port
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another --port "
+            "(0 takes a free one) or --host (AGENTKIT_PORT, AGENTKIT_HOST)"
+        ) from None
+    return listener
+
+
+def _keys(api_key: str | None, file: Path | None) -> list[str]:
+    if api_key and file:
+        raise ConfigError("give --api-key or --api-key-file, not both")
+    if file is not None:
+        key, is_new = key_in(file)
+        if is_new:
+            sys.stderr.write(f"agentkit: a new key is in {file}\n")
+        return [key]
+    if api_key == "-":
+        return [sys.stdin.readline().strip()]
+    return [api_key] if api_key else []

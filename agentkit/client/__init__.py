@@ -1,0 +1,1 @@
+"""FLOOR 2. I/O for people who use a platform: configuration, transport, the two drivers, agents, resources."""

@@ -1,0 +1,207 @@
+"""The whole REST surface on one page: what the client calls, the runtime serves and `openapi.json` prints.
+
+A row is found by its name; the sources of each are protocol.md 4.1 and 6.1 to 6.5.
+"""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any
+
+from agentkit.protocol.endpoint import Endpoint
+from agentkit.wire import (
+    Agent,
+    AgentVersion,
+    AlwaysAllow,
+    Chat,
+    ChatMessage,
+    CreateAgentRequest,
+    CreateFilesRequest,
+    CursorListRequest,
+    Decide,
+    FileRecord,
+    InternalToolInfo,
+    Interrupt,
+    Page,
+    RejectTool,
+    ResolveInterrupt,
+    ResourceStatus,
+    RunAgentReply,
+    RunAgentRequest,
+    SubmitToolResult,
+)
+
+# -- agents --------------------------------------------------------------------------------------------------------
+
+RUN_AGENT = Endpoint(
+    "POST",
+    "/agents/run",
+    "Send a message; starts a chat where none is named",
+    RunAgentRequest,
+    RunAgentReply,
+    scope="agents:execute",
+    takes_key=True,
+)
+CREATE_AGENT = Endpoint(
+    "POST", "/agents", "Store an agent, or a new version of one", CreateAgentRequest, Agent, scope="agents:write"
+)
+LIST_AGENTS = Endpoint(
+    "POST", "/agents/list", "List stored agents", CursorListRequest, Page[Agent], scope="agents:read"
+)
+INTERNAL_TOOLS = Endpoint(
+    "GET",
+    "/agents/internal-tools",
+    "The tools the platform itself offers",
+    NoneType,
+    list[InternalToolInfo],
+    scope="agents:read",
+)
+GET_AGENT = Endpoint("GET", "/agents/{agent_id}", "One stored agent", NoneType, Agent, scope="agents:read")
+GET_AGENT_BY_NAME = Endpoint(
+    "GET", "/agents/{namespace}/{name}", "One stored agent, by its name", NoneType, Agent, scope="agents:read"
+)
+UPDATE_AGENT = Endpoint(
+    "POST", "/agents/{agent_id}", "Store a new version", CreateAgentRequest, Agent, scope="agents:write"
+)
+DELETE_AGENT = Endpoint(
+    "DELETE", "/agents/{agent_id}", "Delete a stored agent; its chats stay", NoneType, NoneType, scope="agents:write"
+)
+LIST_AGENT_VERSIONS = Endpoint(
+    "POST",
+    "/agents/{agent_id}/versions/list",
+    "The versions of an agent, newest first",
+    CursorListRequest,
+    Page[AgentVersion],
+    scope="agents:read",
+)
+GET_AGENT_VERSION = Endpoint(
+    "GET",
+    "/agents/{agent_id}/versions/{version_id}",
+    "One version of an agent",
+    NoneType,
+    AgentVersion,
+    scope="agents:read",
+)
+
+# -- chats ---------------------------------------------------------------------------------------------------------
+
+LIST_CHATS = Endpoint("POST", "/chats/list", "List chats", CursorListRequest, Page[Chat], scope="conversations:read")
+GET_CHAT = Endpoint("GET", "/chats/{chat_id}", "One chat with its messages", NoneType, Chat, scope="conversations:read")
+DELETE_CHAT = Endpoint(
+    "DELETE", "/chats/{chat_id}", "Stop and delete a chat", NoneType, NoneType, scope="conversations:write"
+)
+CHAT_STATUS = Endpoint(
+    "GET", "/chats/{chat_id}/status", "Status only, for polling", NoneType, ResourceStatus, scope="conversations:read"
+)
+CHAT_MESSAGES = Endpoint(
+    "GET",
+    "/chats/{chat_id}/messages",
+    "The newest messages; older ones by cursor",
+    NoneType,
+    Page[ChatMessage],
+    scope="conversations:read",
+    query=("limit", "cursor"),
+)
+STREAM_CHAT = Endpoint(
+    "GET",
+    "/chats/{chat_id}/stream",
+    "Everything that happens in the chat, as NDJSON or SSE",
+    NoneType,
+    NoneType,
+    scope="conversations:read",
+    query=("after",),
+    is_stream=True,
+)
+STOP_CHAT = Endpoint(
+    "POST", "/chats/{chat_id}/stop", "Stop the run and its open tools", NoneType, NoneType, scope="conversations:write"
+)
+
+# -- tool invocations and interrupts -------------------------------------------------------------------------------
+
+SUBMIT_TOOL_RESULT = Endpoint(
+    "POST",
+    "/tools/{invocation_id}",
+    "Answer a client tool or a widget",
+    SubmitToolResult,
+    NoneType,
+    scope="conversations:write",
+    takes_key=True,
+)
+INVOKE_TOOL = Endpoint(
+    "POST", "/tools/{invocation_id}/invoke", "Approve a call", Decide, NoneType, scope="approvals:write", takes_key=True
+)
+REJECT_TOOL = Endpoint(
+    "POST",
+    "/tools/{invocation_id}/reject",
+    "Reject a call",
+    RejectTool,
+    NoneType,
+    scope="approvals:write",
+    takes_key=True,
+)
+ALWAYS_ALLOW = Endpoint(
+    "POST",
+    "/chats/{chat_id}/tools/{invocation_id}/always-allow",
+    "Approve this call and later ones of the tool in this chat",
+    AlwaysAllow,
+    NoneType,
+    scope="approvals:write",
+)
+RESOLVE_INTERRUPT = Endpoint(
+    "POST",
+    "/interrupts/{interrupt_id}/resolve",
+    "Answer an interrupt, once",
+    ResolveInterrupt,
+    Interrupt,
+    scope="approvals:write",
+    takes_key=True,
+)
+RUN_INTERRUPTS = Endpoint(
+    "GET",
+    "/agent-runs/{run_id}/interrupts",
+    "The interrupts of a run",
+    NoneType,
+    list[Interrupt],
+    scope="conversations:read",
+)
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+CREATE_FILES = Endpoint(
+    "POST",
+    "/files",
+    "Announce files; answers where to PUT them",
+    CreateFilesRequest,
+    list[FileRecord],
+    scope="files:write",
+)
+LIST_FILES = Endpoint("POST", "/files/list", "List files", CursorListRequest, Page[FileRecord], scope="files:read")
+GET_FILE = Endpoint("GET", "/files/{file_id}", "One file's record", NoneType, FileRecord, scope="files:read")
+DELETE_FILE = Endpoint("DELETE", "/files/{file_id}", "Delete a file", NoneType, NoneType, scope="files:write")
+PUT_FILE = Endpoint(
+    "PUT",
+    "/files/{file_id}/content",
+    "The bytes of an announced file, once",
+    NoneType,
+    NoneType,
+    query=("token",),
+    is_public=True,
+)
+FILE_CONTENT = Endpoint(
+    "GET", "/files/{file_id}/content", "The bytes of a file", NoneType, NoneType, scope="files:read", is_stream=True
+)
+
+# -- the service itself --------------------------------------------------------------------------------------------
+
+OPENAPI = Endpoint("GET", "/openapi.json", "This table", NoneType, dict[str, Any], is_public=True)
+HEALTH = Endpoint("GET", "/health", "Whether it answers", NoneType, dict[str, Any], is_public=True)
+
+ALIASES: dict[str, Endpoint[Any, Any]] = {
+    "/agents/message": RUN_AGENT,  # protocol.md 6.2: the newest SDKs call these
+    "/agents/messages": RUN_AGENT,
+}
+
+ENDPOINTS: dict[str, Endpoint[Any, Any]] = {
+    name: value for name, value in globals().items() if isinstance(value, Endpoint)
+}
+"""Every row, by its name."""

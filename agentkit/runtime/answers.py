@@ -1,0 +1,165 @@
+"""What the model said, made into rows: an answer that ends the run, or calls to open. Transaction functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentkit.runtime import invocations
+from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.ids import new_id
+from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
+from agentkit.runtime.runs import end, new_answer
+from agentkit.runtime.states import RUN, RunEvent, after
+from agentkit.runtime.work import Work
+from agentkit.tools.arguments import check_arguments
+from agentkit.wire import ChatMessageRole, ChatMessageStatus, ChatStatus, InterruptReason, ToolInvocationStatus
+
+__all__ = ["Answer", "Limits", "next_answer", "park", "take_answer", "try_finish"]
+
+REMINDER = "Hand in your result by calling `finish`; its arguments are the result."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use. `turns`: model calls; `output_attempts`: finish calls that miss the schema."""
+
+    turns: int = 50
+    output_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's whole answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    usage: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def content(self) -> list[dict[str, Any]]:
+        """The message's parts: reasoning, text, raw calls (protocol.md 6.3)."""
+        parts: list[dict[str, Any]] = []
+        if self.reasoning:
+            parts.append({"type": "reasoning", "text": self.reasoning})
+        if self.text:
+            parts.append({"type": "text", "text": self.text})
+        if self.tool_calls:
+            parts.append({"type": "tool", "tool_calls": [dict(call) for call in self.tool_calls]})
+        return parts
+
+
+def take_answer(work: Work, run: RunRecord, answer: Answer) -> None:
+    """Saves the model's answer to the run's message; opens its calls, ends the run, or asks for the finish call."""
+    message = work.message(run.message_id)
+    run = work.save(run, turns=run.turns + 1, usage=_add(run.usage, answer.usage))
+    message = work.save(message, content=answer.content())
+    if answer.tool_calls:
+        work.save(message, status=ChatMessageStatus.READY)
+        work.save(run, state=after(RUN, run.state, RunEvent.CALLS))
+        for position, call in enumerate(_told_apart(answer.tool_calls)):
+            created = invocations.create(work, run, message, position=position, call=call)
+            if created.status is ToolInvocationStatus.PENDING:
+                invocations.open_call(work, created)
+        work.tell_message(message.id)
+        if work.pending_interrupts():
+            work.tell_chat()
+    elif work.chat.agent.output_schema is not None and _finish_offered(work) and not run.reminded:
+        _remind(work, run, message)
+    else:
+        end(work, run, RunEvent.TEXT)
+
+
+def try_finish(work: Work, run: RunRecord, call: InvocationRecord, *, limits: Limits) -> bool:
+    """Runs the finish call, its siblings being settled. True: the run is over."""
+    schema = finish.parameters(work.chat.agent)
+    problems = check_arguments(schema, call.arguments)
+    if not problems:
+        invocations.settle(work, call, "finished")
+        end(work, run, RunEvent.FINISH, output=call.arguments)
+        return True
+    lines = "; ".join(f"{each['path'] or '(result)'}: {each['message']}" for each in problems)
+    invocations.settle(work, call, f"the result does not fit its schema: {lines}", failed=True)
+    work.tell_message(call.message_id)
+    run = work.save(run, output_attempts=run.output_attempts + 1)
+    if run.output_attempts >= limits.output_attempts:
+        end(work, run, RunEvent.FAIL, error=f"no valid result in {run.output_attempts} attempts; the last: {lines}")
+        return True
+    work.save(run, state=after(RUN, run.state, RunEvent.INVALID))
+    return False
+
+
+def next_answer(work: Work, run: RunRecord) -> None:
+    """Every call has its result: the results become messages, and the model is asked again."""
+    run = work.save(run, state=after(RUN, run.state, RunEvent.SETTLED))
+    for call in work.invocations(run.message_id):
+        work.tx.insert(
+            MessageRecord(
+                id=new_id(),
+                chat_id=work.chat.id,
+                run_id=run.id,
+                order=work.take_order(),
+                role=ChatMessageRole.TOOL,
+                status=ChatMessageStatus.READY,
+                content=[{"type": "text", "text": call.result or ""}],
+                tool_call_id=call.call_id,
+            )
+        )
+    new_answer(work, run)
+
+
+def park(work: Work, run: RunRecord) -> None:
+    """Only a person can move the run on (protocol.md 7.2 rule 8)."""
+    run = work.save(run, state=after(RUN, run.state, RunEvent.PARKED), interrupt_reason=InterruptReason.TOOL_APPROVAL)
+    work.save_chat(status=ChatStatus.AWAITING_INPUT)
+    work.tell_run(run)
+    work.tell_chat()
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _remind(work: Work, run: RunRecord, message: MessageRecord) -> None:
+    work.save(message, status=ChatMessageStatus.READY)
+    run = work.save(run, state=after(RUN, run.state, RunEvent.REMIND), reminded=True)
+    work.tx.insert(
+        MessageRecord(
+            id=new_id(),
+            chat_id=work.chat.id,
+            run_id=run.id,
+            order=work.take_order(),
+            role=ChatMessageRole.SYSTEM,
+            status=ChatMessageStatus.READY,
+            content=[{"type": "text", "text": REMINDER}],
+        )
+    )
+    work.tell_message(message.id)
+    new_answer(work, run)
+
+
+def _told_apart(calls: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The calls, each with an id of its own: some models give several the same, or none."""
+    taken: set[str] = set()
+    apart: list[Mapping[str, Any]] = []
+    for call in calls:
+        id_ = str(call.get("id") or "")
+        apart.append(call if id_ and id_ not in taken else {**call, "id": f"call_{new_id()}"})
+        taken.add(id_)
+    return apart
+
+
+def _finish_offered(work: Work) -> bool:
+    return finish.is_offered(work.chat.agent, is_sub_agent=work.chat.parent_id is not None)
+
+
+def _add(total: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Token counts add up; what is no number is the latest."""
+    summed = dict(total)
+    for name, value in more.items():
+        match summed.get(name), value:
+            case (int() | float() as before, int() | float()):
+                summed[name] = before + value
+            case _:
+                summed[name] = value
+    return summed

@@ -1,0 +1,101 @@
+"""Who may ask: the key of a request, and, where no key is needed, that no web page is behind it.
+
+Without keys the server trusts this machine's user, and a browser on this machine runs other people's pages. Three
+checks keep those out: `Host` must be a name of this machine (DNS rebinding), `Origin` must be absent or allowed
+(cross-site requests), and a body must come as a type that a page cannot send without asking first (`bodies`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+
+from agentkit.errors import ConfigError
+from agentkit.runtime.config import ServerConfig, is_loopback
+from agentkit.runtime.faults import Fault
+from agentkit.runtime.platform import Platform
+from agentkit.runtime.service import LOCAL
+
+__all__ = ["IN_PROCESS", "Gate", "refuse_open_door"]
+
+IN_PROCESS: Final = "agentkit.local"  # the host of a client that has no socket between itself and the server
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{0,5})?")
+
+
+def refuse_open_door(config: ServerConfig, *, needs_key: bool) -> None:
+    """Raises ConfigError where other machines could reach a server that asks nobody for a key."""
+    if not (needs_key or config.is_loopback):
+        raise ConfigError(
+            f"host {config.host!r} can be reached from other machines, so a key is needed: "
+            "give one as --api-key-file, --api-key or AGENTKIT_API_KEY, or listen on 127.0.0.1"
+        )
+
+
+class Gate:
+    """The rules of one server. Raises ConfigError where they would let everybody in."""
+
+    def __init__(self, platform: Platform, config: ServerConfig) -> None:
+        refuse_open_door(config, needs_key=platform.needs_key)
+        self._platform = platform
+        self._origins = frozenset(config.cors_origins)
+        self._names = frozenset(config.host_names)
+
+    async def owner(self, request: Request) -> str:
+        """Whom the request acts for. Raises Fault `unauthorized`."""
+        if not self._platform.needs_key:
+            return LOCAL
+        key = _bearer(request.headers)
+        if key is None:
+            raise Fault("unauthorized", "send the API key as `Authorization: Bearer <key>`")
+        owner = await self._platform.owner_of(key)
+        if owner is None:
+            raise Fault("unauthorized", "this API key is unknown here, or revoked")
+        return owner
+
+    def check(self, request: Request) -> None:
+        """Raises Fault `forbidden` where a web page may be behind a request that needs no key."""
+        if self._platform.needs_key:
+            return  # a page does not know the key, and browsers never add one by themselves
+        self._check_host(request)
+        self._check_origin(request)
+
+    def _check_host(self, request: Request) -> None:
+        host = request.headers.get("host", "")
+        match = _HOST.fullmatch(host)
+        name = match[1].lower() if match else ""
+        if is_loopback(name) or name in self._names or (name == IN_PROCESS and _is_in_process(request)):
+            return
+        raise Fault(
+            "forbidden",
+            f"this server answers on 127.0.0.1 and localhost, not as {host!r}; add the name as --host-name or "
+            "AGENTKIT_HOST_NAMES",
+        )
+
+    def _check_origin(self, request: Request) -> None:
+        origin = request.headers.get("origin")
+        if origin is not None:
+            if origin.lower() not in self._origins:
+                raise Fault(
+                    "forbidden",
+                    f"pages of {origin!r} may not call this server; add the origin as --cors-origin or "
+                    "AGENTKIT_CORS_ORIGINS",
+                )
+            return
+        site = request.headers.get("sec-fetch-site", "none")
+        is_visit = request.method == "GET" and request.headers.get("sec-fetch-mode") == "navigate"
+        if site in ("cross-site", "same-site") and not is_visit:  # a page that embeds us sends no Origin
+            raise Fault("forbidden", f"a {site} page may not call this server")
+
+
+def _bearer(headers: Mapping[str, str]) -> str | None:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _is_in_process(request: Request) -> bool:
+    """Whether no socket is between: a socket's server is an address, so nobody can make DNS say this name."""
+    server = request.scope.get("server")
+    return server is None or server[0] == IN_PROCESS

@@ -1,0 +1,1 @@
+"""What wakes the watchers of a chat: one file per kind of wire."""

@@ -1,0 +1,279 @@
+"""Chats: taking messages, being watched, answering calls and questions; decided in `runs` and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from agentkit.errors import ConfigError, ModelNotFoundError
+from agentkit.runtime import agents, dto, interrupts, invocations, pages, runs
+from agentkit.runtime.agents import Agents
+from agentkit.runtime.faults import Fault
+from agentkit.runtime.files import Files
+from agentkit.runtime.hub import Frame, Hub
+from agentkit.runtime.idempotency import Once
+from agentkit.runtime.interrupts import Decision
+from agentkit.runtime.loop import Models
+from agentkit.runtime.ports import Engine, Reading, Store, Wake, Writing
+from agentkit.runtime.records import (
+    ChatRecord,
+    InterruptRecord,
+    InvocationRecord,
+    MessageRecord,
+    RunRecord,
+)
+from agentkit.runtime.service import Service
+from agentkit.runtime.work import Work
+from agentkit.wire import (
+    AgentConfig,
+    AlwaysAllow,
+    ChatTaskInput,
+    CursorListRequest,
+    Decide,
+    RejectTool,
+    ResolveInterrupt,
+    RunAgentRequest,
+    SubmitToolResult,
+)
+
+__all__ = ["Chats"]
+
+
+class Chats(Service):
+    """Everything about chats, their tool invocations and their interrupts."""
+
+    def __init__(self, store: Store, *, engine: Engine, hub: Hub, models: Models, agents: Agents, files: Files) -> None:
+        super().__init__(store)
+        self._engine = engine
+        self._hub = hub
+        self._models = models
+        self._agents = agents
+        self._files = files
+
+    async def run(self, owner: str, request: RunAgentRequest, *, once: Once | None = None) -> dict[str, Any]:
+        """POST /agents/run: takes the message and answers before the model has run."""
+        if once:  # before the checks: what they look at may have changed since
+            answered: dict[str, Any] | None = await self._store.read(once.recall)
+            if answered is not None:
+                return answered
+        given = request.input or ChatTaskInput()
+        attachments = await self._files.attachments(owner, given)
+        if not (given.text or attachments):
+            raise Fault("invalid_request", "a message needs `input.text` or an attachment")
+        agent = await self._agents.of(owner, request)
+        if agent is not None:
+            agents.check(agent.config)
+            self._check_model(agent.config)
+        on_busy = str(request.get("on_busy") or "queue")
+        if on_busy not in ("queue", "reject", "interrupt"):
+            raise Fault("invalid_request", f"on_busy is queue, reject or interrupt, not {on_busy!r}")
+        context = agents.check_context(agent.config, request.context or {}) if agent and not request.chat_id else {}
+        start = runs.Start(
+            owner=owner,
+            text=given.text or "",
+            chat_id=request.chat_id or None,
+            agent=agent.config if agent else None,
+            agent_ref=agent.ref if agent else None,
+            agent_id=agent.agent_id if agent else None,
+            agent_version_id=agent.version_id if agent else None,
+            name=request.agent_name or (agent.name if agent else ""),
+            context=context,
+            attachments=attachments,
+            on_busy=on_busy,
+        )
+        reply = await self._write(lambda tx: runs.start(tx, start), once=once)
+        if on_busy == "interrupt" and not (once and once.is_replay):
+            self._cut(reply["assistant_message"]["chat_id"])
+        return reply
+
+    async def get(self, owner: str, chat_id: str) -> dict[str, Any]:
+        """GET /chats/{id}, with its messages."""
+        return await self._store.read(lambda tx: dto.chat(tx, _owned(tx, chat_id, owner), with_messages=True))
+
+    async def status(self, owner: str, chat_id: str) -> dict[str, Any]:
+        """GET /chats/{id}/status, as pollers need it."""
+        full_id = (await self._store.read(lambda tx: _owned(tx, chat_id, owner))).id
+        found = await self._hub.status(full_id)
+        if found is None:
+            raise Fault("not_found", f"chat {chat_id!r} not found")
+        return {"id": full_id, "status": found[0], "updated_at": found[1]}
+
+    async def watch(self, owner: str, chat_id: str, *, after: int | None = None) -> AsyncGenerator[Frame]:
+        """GET /chats/{id}/stream. Raises Fault before the first frame where there is no such chat."""
+        chat = await self._store.read(lambda tx: _owned(tx, chat_id, owner))
+        return self._hub.watch(chat.id, after=after)
+
+    async def cursor(self, owner: str, chat_id: str) -> int:
+        """The `seq` of the chat's newest event: `watch(after=...)` it sees exactly what comes behind."""
+        return await self._store.read(lambda tx: tx.event_range(_owned(tx, chat_id, owner).id)[1])
+
+    async def page(self, owner: str, request: CursorListRequest) -> dict[str, Any]:
+        """POST /chats/list."""
+        return await self._store.read(
+            lambda tx: pages.page(tx, ChatRecord, request, lambda each: dto.chat(tx, each), owner=owner)
+        )
+
+    async def messages(self, owner: str, chat_id: str, request: CursorListRequest) -> dict[str, Any]:
+        """GET /chats/{id}/messages, newest first."""
+
+        def look(tx: Reading) -> dict[str, Any]:
+            chat = _owned(tx, chat_id, owner)
+            return pages.page(
+                tx, MessageRecord, request, lambda each: dto.message(tx, each), order_by="order", chat_id=chat.id
+            )
+
+        return await self._store.read(look)
+
+    async def stop(self, owner: str, chat_id: str) -> None:
+        """POST /chats/{id}/stop: what is open is closed in one transaction; nothing to do when idle."""
+        full_id = (await self._store.read(lambda tx: _owned(tx, chat_id, owner))).id
+        said = self._hub.draft(full_id)
+
+        def change(tx: Writing) -> str | None:
+            work = Work.owned(tx, full_id, owner=owner)
+            return work.chat.id if runs.stop(work, said=said) else None
+
+        stopped = await self._write(change)
+        if stopped:
+            self._cut(stopped)
+
+    async def delete(self, owner: str, chat_id: str) -> None:
+        """DELETE /chats/{id}: stops it and forgets everything of it."""
+
+        def change(tx: Writing) -> str:
+            work = Work.owned(tx, chat_id, owner=owner)
+            runs.stop(work)
+            for kind in (InterruptRecord, InvocationRecord, MessageRecord, RunRecord):
+                for record in tx.find(kind, chat_id=work.chat.id):
+                    tx.delete(record)
+            tx.prune_events(work.chat.id, keep_from=tx.event_range(work.chat.id)[1] + 1)
+            tx.clear_wake(work.chat.id)
+            tx.delete(work.chat)
+            return work.chat.id
+
+        deleted = await self._write(change)
+        self._engine.cancel(deleted)
+        self._hub.end(deleted)
+
+    # -- tool invocations and interrupts ---------------------------------------------------------------------------
+
+    async def submit_result(
+        self, owner: str, invocation_id: str, body: SubmitToolResult, *, once: Once | None = None
+    ) -> dict[str, Any]:
+        """POST /tools/{id}: a client's answer to its tool."""
+
+        def change(tx: Writing) -> dict[str, Any]:
+            work, invocation = _invocation(tx, invocation_id, owner)
+            return dto.invocation(invocations.submit(work, invocation, body))
+
+        return await self._write(change, once=once)
+
+    async def invoke(
+        self, owner: str, invocation_id: str, body: Decide, *, by: str, once: Once | None = None
+    ) -> dict[str, Any]:
+        """POST /tools/{id}/invoke: approve, as is or with edited arguments."""
+        decision = Decision(
+            allow=True, by=by, note=body.note or "", arguments=body.arguments, arguments_hash=body.arguments_hash
+        )
+        return await self._decide(owner, invocation_id, decision, once=once)
+
+    async def reject(
+        self, owner: str, invocation_id: str, body: RejectTool, *, by: str, once: Once | None = None
+    ) -> dict[str, Any]:
+        """POST /tools/{id}/reject: the model reads the reason."""
+        return await self._decide(owner, invocation_id, Decision(allow=False, by=by, note=body.reason or ""), once=once)
+
+    async def always_allow(
+        self, owner: str, chat_id: str, invocation_id: str, body: AlwaysAllow, *, by: str
+    ) -> dict[str, Any]:
+        """POST /chats/{id}/tools/{id}/always-allow: approve, and do not ask again for this tool in this chat."""
+        return await self._decide(owner, invocation_id, Decision(allow=True, by=by, always=True), chat_id=chat_id)
+
+    async def resolve(
+        self, owner: str, interrupt_id: str, body: ResolveInterrupt, *, by: str, once: Once | None = None
+    ) -> dict[str, Any]:
+        """POST /interrupts/{id}/resolve."""
+        if body.decision not in ("allow", "deny"):
+            raise Fault("invalid_request", f"decision is allow or deny, not {body.decision!r}")
+        decision = Decision(
+            allow=body.decision == "allow",
+            by=by,
+            note=body.note or "",
+            arguments=body.arguments,
+            arguments_hash=body.arguments_hash,
+        )
+
+        def change(tx: Writing) -> dict[str, Any]:
+            interrupt = tx.get(InterruptRecord, interrupt_id)
+            if interrupt is None:
+                raise Fault("not_found", f"interrupt {interrupt_id!r} not found")
+            work = Work.owned(tx, interrupt.chat_id, owner=owner)
+            return dto.interrupt(interrupts.resolve(work, interrupt, decision))
+
+        return await self._write(change, once=once)
+
+    async def run_interrupts(self, owner: str, run_id: str) -> list[dict[str, Any]]:
+        """GET /agent-runs/{id}/interrupts."""
+
+        def look(tx: Reading) -> list[dict[str, Any]]:
+            run = tx.get(RunRecord, run_id)
+            if run is None:
+                raise Fault("not_found", f"agent run {run_id!r} not found")
+            _owned(tx, run.chat_id, owner)
+            return [dto.interrupt(each) for each in tx.find(InterruptRecord, run_id=run.id)]
+
+        return await self._store.read(look)
+
+    def _cut(self, chat_id: str) -> None:
+        """Ends the advance under way; wakes again, because a new run's advance may have begun since the commit."""
+        self._engine.cancel(chat_id)
+        self._engine.wake(Wake(chat_id))
+
+    async def _decide(
+        self,
+        owner: str,
+        invocation_id: str,
+        decision: Decision,
+        *,
+        chat_id: str | None = None,
+        once: Once | None = None,
+    ) -> dict[str, Any]:
+        def change(tx: Writing) -> dict[str, Any]:
+            work, invocation = _invocation(tx, invocation_id, owner)
+            interrupt = interrupts.of_invocation(tx, invocation.id)
+            if chat_id is not None and not work.chat.id.startswith(chat_id):
+                raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
+            if interrupt is None:
+                raise Fault("invalid_transition", f"invocation {invocation_id!r} is not waiting for an approval")
+            return dto.interrupt(interrupts.resolve(work, interrupt, decision))
+
+        return await self._write(change, once=once)
+
+    def _check_model(self, config: AgentConfig) -> None:
+        ref = (config.core_app.ref if config.core_app else None) or ""
+        try:
+            self._models.pick(ref)
+        except ModelNotFoundError as error:
+            raise Fault("not_found", str(error)) from None
+        except ConfigError as error:
+            raise Fault("requirements_not_met", str(error), errors=_requirement(error)) from None
+
+
+def _owned(tx: Reading, chat_id: str, owner: str) -> ChatRecord:
+    chat = tx.get(ChatRecord, chat_id)
+    if chat is None or chat.owner != owner:
+        raise Fault("not_found", f"chat {chat_id!r} not found")
+    return chat
+
+
+def _invocation(tx: Writing, invocation_id: str, owner: str) -> tuple[Work, InvocationRecord]:
+    invocation = tx.get(InvocationRecord, invocation_id)
+    chat = tx.get(ChatRecord, invocation.chat_id) if invocation else None
+    if invocation is None or chat is None or chat.owner != owner:
+        raise Fault("not_found", f"tool invocation {invocation_id!r} not found")
+    return Work(tx, chat), invocation
+
+
+def _requirement(error: ConfigError) -> list[dict[str, Any]]:
+    key = next((word.strip(",.;:") for word in str(error).split() if word.strip(",.;:").endswith("_KEY")), "")
+    return [{"type": "secret", "key": key, "message": str(error), "action": {"type": "add_secret"}}]

@@ -1,0 +1,185 @@
+"""What a server needs to know before it starts: from arguments first, then from `AGENTKIT_*` in the environment.
+
+>>> ServerConfig.resolve(environ={"AGENTKIT_PORT": "9000"}).port
+9000
+>>> ServerConfig.resolve(environ={}, port="eighty")
+Traceback (most recent call last):
+agentkit.errors.ConfigError: port 'eighty' is no port: give 0 (any free one) to 65535 as --port or AGENTKIT_PORT
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Self
+
+from agentkit.errors import ConfigError
+from agentkit.protocol.lines import is_object
+
+__all__ = ["VARIABLES", "ServerConfig", "check_key", "is_loopback"]
+
+MEMORY: Final = ":memory:"
+SHORTEST_KEY: Final = 16
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_LEVELS = ("debug", "info", "warning", "error")
+
+VARIABLES: Final[Mapping[str, tuple[str, str]]] = {  # field -> the argument and the variable that set it
+    "host": ("--host", "AGENTKIT_HOST"),
+    "port": ("--port", "AGENTKIT_PORT"),
+    "db": ("--db", "AGENTKIT_DB"),
+    "api_keys": ("--api-key", "AGENTKIT_API_KEY"),
+    "model": ("--model", "AGENTKIT_MODEL"),
+    "aliases": ("--alias", "AGENTKIT_ALIASES"),
+    "cors_origins": ("--cors-origin", "AGENTKIT_CORS_ORIGINS"),
+    "host_names": ("--host-name", "AGENTKIT_HOST_NAMES"),
+    "max_body_bytes": ("--max-body-bytes", "AGENTKIT_MAX_BODY_BYTES"),
+    "log_level": ("--log-level", "AGENTKIT_LOG_LEVEL"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The settings of one server. Lists in the environment are separated by commas.
+
+    `db` is a path or `:memory:`; `model` answers for agents that name none, `aliases` maps references to others;
+    `cors_origins` are the web pages that may call, `host_names` further names under which this server is reached.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    db: str = MEMORY
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    model: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    cors_origins: tuple[str, ...] = ()
+    host_names: tuple[str, ...] = ()
+    max_body_bytes: int = 10 << 20
+    log_level: str = "warning"
+
+    @classmethod
+    def resolve(cls, *, environ: Mapping[str, str], **arguments: Any) -> Self:
+        """The settings of these arguments, then of the environment. Raises ConfigError, which names both ways.
+
+        An argument that is None or empty counts as not given.
+        """
+        if unknown := set(arguments) - {each.name for each in fields(cls)}:
+            raise ConfigError(f"no such setting: {', '.join(sorted(unknown))}; there are {', '.join(VARIABLES)}")
+        given: dict[str, Any] = {}
+        for name, (_, variable) in VARIABLES.items():
+            raw = arguments.get(name)
+            raw = environ.get(variable) if raw is None or raw in ("", [], ()) else raw
+            if raw not in (None, ""):
+                given[name] = _PARSERS[name](raw)
+        return cls(**given)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with these settings changed."""
+        return replace(self, **changes)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine and nobody else."""
+    bare = host.strip("[]").lower()
+    if bare == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def check_key(key: str) -> str:
+    """The key, if it can be one. Raises ConfigError, which never repeats it."""
+    if len(key) < SHORTEST_KEY or not all("!" <= letter <= "~" for letter in key) or "," in key:
+        raise _wrong(
+            "api_keys", f"an API key needs {SHORTEST_KEY} characters or more of ASCII, without blanks or commas"
+        )
+    return key
+
+
+# -- parsing -------------------------------------------------------------------------------------------------------
+
+
+def _wrong(name: str, what: str) -> ConfigError:
+    argument, variable = VARIABLES[name]
+    return ConfigError(f"{what}; give it as {argument} or {variable}")
+
+
+def _text(raw: Any) -> str:
+    return str(raw).strip()
+
+
+def _port(raw: Any) -> int:
+    text = str(raw).strip()
+    if not text.isdecimal() or int(text) > 65535:
+        raise ConfigError(f"port {text!r} is no port: give 0 (any free one) to 65535 as --port or AGENTKIT_PORT")
+    return int(text)
+
+
+def _bytes(raw: Any) -> int:
+    text = str(raw).strip()
+    if not text.isdecimal() or int(text) < 1024:
+        raise _wrong("max_body_bytes", f"the largest body {text!r} is no number of bytes from 1024 on")
+    return int(text)
+
+
+def _list(raw: Any) -> tuple[str, ...]:
+    entries = raw.split(",") if isinstance(raw, str) else raw
+    return tuple(each.strip() for each in entries if each.strip())
+
+
+def _keys(raw: Any) -> tuple[str, ...]:
+    return tuple(check_key(each) for each in _list(raw))
+
+
+def _origins(raw: Any) -> tuple[str, ...]:
+    for origin in (found := tuple(each.rstrip("/").lower() for each in _list(raw))):
+        if not _ORIGIN.fullmatch(origin):
+            raise _wrong(
+                "cors_origins", f"{origin!r} is no origin: scheme, host and port, such as https://app.example.com"
+            )
+    return found
+
+
+def _names(raw: Any) -> tuple[str, ...]:
+    return tuple(each.lower() for each in _list(raw))
+
+
+def _aliases(raw: Any) -> dict[str, str]:
+    return dict(raw) if is_object(raw) else dict(_alias(each) for each in _list(raw))
+
+
+def _alias(entry: str) -> tuple[str, str]:
+    name, equals, ref = entry.partition("=")
+    if not (equals and name.strip() and ref.strip()):
+        raise _wrong(
+            "aliases", f"alias {entry!r} is not NAME=REFERENCE, such as infsh/claude-sonnet-4=openai/gpt-5-mini"
+        )
+    return name.strip(), ref.strip()
+
+
+def _level(raw: Any) -> str:
+    if (level := str(raw).strip().lower()) not in _LEVELS:
+        raise _wrong("log_level", f"log level {level!r} is none of {', '.join(_LEVELS)}")
+    return level
+
+
+_PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "host": _text,
+    "port": _port,
+    "db": _text,
+    "api_keys": _keys,
+    "model": _text,
+    "aliases": _aliases,
+    "cors_origins": _origins,
+    "host_names": _names,
+    "max_body_bytes": _bytes,
+    "log_level": _level,
+}

@@ -1,0 +1,89 @@
+"""What a model is asked with: the chat's rows as a provider-valid conversation.
+
+Every tool call is answered before the next message, because the rows are so; nothing is repaired here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentkit.runtime import dto, invocations
+from agentkit.runtime.executors import internal
+from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.ports import ModelCall, ModelMessage, ModelRequest, ModelTool
+from agentkit.runtime.records import InvocationRecord, MessageRecord
+from agentkit.runtime.work import Work
+from agentkit.wire import ChatMessageRole, ChatMessageStatus
+
+__all__ = ["model_request"]
+
+_NO_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}, "required": []}
+_SETTINGS_LEFT_OUT = ("text", "context", "system_prompt", "tools", "images", "files", "role")  # ours to fill
+
+
+def model_request(work: Work, *, model: str, before_order: int) -> ModelRequest:
+    """The request for the answer that will stand at `before_order`."""
+    agent = work.chat.agent
+    settings = dict(agent.core_app.input or {}) if agent.core_app else {}
+    return ModelRequest(
+        model=model,
+        system_prompt=agent.system_prompt or "",
+        messages=list(_messages(work, before_order)),
+        tools=list(_tools(work)),
+        output_schema=agent.output_schema if _finishes(work) else None,
+        settings={name: value for name, value in settings.items() if name not in _SETTINGS_LEFT_OUT},
+    )
+
+
+def _finishes(work: Work) -> bool:
+    return finish.is_offered(work.chat.agent, is_sub_agent=work.chat.parent_id is not None)
+
+
+def _tools(work: Work) -> Iterator[ModelTool]:
+    for tool in work.chat.agent.tools or ():
+        yield ModelTool(tool.name, tool.description or "", invocations.input_schema(tool) or _NO_SCHEMA)
+    for own in internal.enabled(work.chat.agent):
+        yield ModelTool(own.name, own.description, own.parameters)
+    if _finishes(work):
+        yield ModelTool(finish.NAME, finish.DESCRIPTION, finish.parameters(work.chat.agent))
+
+
+def _messages(work: Work, before_order: int) -> Iterator[ModelMessage]:
+    for message in dto.messages(work.tx, work.chat.id):
+        if not 0 <= message.order < before_order:
+            continue
+        match message.role:
+            case ChatMessageRole.USER:
+                yield _user(message)
+            case ChatMessageRole.SYSTEM:  # a word of ours, such as the reminder to finish
+                yield ModelMessage("user", _text(message))
+            case ChatMessageRole.ASSISTANT if message.status is not ChatMessageStatus.QUEUED:
+                yield from _assistant(message, work.invocations(message.id))
+            case _:  # tool messages repeat what the invocations say
+                pass
+
+
+def _user(message: MessageRecord) -> ModelMessage:
+    parts: list[str] = [_text(message)]
+    files: list[str] = []
+    for each in message.attachments:
+        if each.get("text") is not None:  # a text file: read when the message was taken
+            parts.append(f"[{each.get('filename') or 'attachment'}]\n{each['text']}")
+        elif not str(each.get("content_type", "")).startswith("image/"):
+            files.append(str(each["uri"]))
+    images = [str(part["image"]) for part in message.content if part.get("image")]
+    return ModelMessage("user", "\n\n".join(part for part in parts if part), images=images, files=files)
+
+
+def _assistant(message: MessageRecord, calls: list[InvocationRecord]) -> Iterator[ModelMessage]:
+    text = _text(message)
+    if text or calls:
+        made = [ModelCall(each.call_id, each.name, each.arguments) for each in calls]
+        yield ModelMessage("assistant", text, calls=made)
+    for each in calls:
+        yield ModelMessage("tool", each.result or f"({each.status.value})", call_id=each.call_id)
+
+
+def _text(message: MessageRecord) -> str:
+    return "".join(str(part.get("text") or "") for part in message.content if part.get("type") == "text")

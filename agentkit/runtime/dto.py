@@ -1,0 +1,212 @@
+"""What a client sees of a record: the platform's DTOs (protocol.md 6.3), rendered from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentkit.runtime.ids import SHORT
+from agentkit.runtime.ports import Reading
+from agentkit.runtime.records import (
+    AgentRecord,
+    AgentVersionRecord,
+    ChatRecord,
+    InterruptRecord,
+    InvocationRecord,
+    MessageRecord,
+    Record,
+    RunRecord,
+    StoredFile,
+)
+from agentkit.wire import (
+    Agent,
+    AgentData,
+    AgentRun,
+    AgentVersion,
+    Chat,
+    ChatMessage,
+    FileRecord,
+    Interrupt,
+    InterruptStatus,
+    ToolInvocation,
+)
+
+__all__ = ["agent", "agent_version", "chat", "file", "interrupt", "invocation", "message", "run"]
+
+RESULT_IN_STREAM = 16_384  # characters; protocol.md 1.7 rule 8: results are cut inside snapshots
+
+
+def chat(tx: Reading, record: ChatRecord, *, with_messages: bool = False) -> dict[str, Any]:
+    """The ChatDTO: always with `status`, `active_run`, `pending_interrupts` and `output` (protocol.md 7.2 rule 5)."""
+    active = tx.get(RunRecord, record.run_id) if record.run_id else None
+    interrupts = tx.find(InterruptRecord, chat_id=record.id, status=InterruptStatus.PENDING)
+    body = Chat(
+        **_common(record),
+        status=record.status,
+        output=record.output,
+        context=record.context,
+        name=record.name,
+        parent_id=record.parent_id,
+        agent_id=record.agent_id,
+        agent_version_id=record.agent_version_id,
+        agent_data=AgentData.parse(
+            {
+                "plan_steps": record.plan_steps,
+                "memory": record.memory,
+                "always_allowed_tools": record.always_allowed_tools,
+            }
+        ),
+    ).to_wire()
+    body["active_run"] = run(active) if active else None
+    body["pending_interrupts"] = [interrupt(each) for each in interrupts]
+    if with_messages:
+        body["chat_messages"] = [message(tx, each) for each in messages(tx, record.id)]
+    else:
+        body.pop("chat_messages", None)
+    return body
+
+
+def messages(tx: Reading, chat_id: str) -> list[MessageRecord]:
+    """The chat's messages in order; those that wait in the queue last."""
+    found = tx.find(MessageRecord, chat_id=chat_id, order_by="order")
+    return [each for each in found if each.order >= 0] + [each for each in found if each.order < 0]
+
+
+def run(record: RunRecord) -> dict[str, Any]:
+    """The AgentRunDTO."""
+    return AgentRun(
+        **_common(record),
+        chat_id=record.chat_id,
+        user_message_id=record.user_message_id,
+        state=record.state,
+        error=record.error,
+        output=record.output,
+        finished_at=record.finished_at,
+        interrupt_reason=record.interrupt_reason,
+        metadata={"usage": record.usage} if record.usage else None,
+    ).to_wire()
+
+
+def message(
+    tx: Reading,
+    record: MessageRecord,
+    *,
+    content: Sequence[Mapping[str, Any]] | None = None,
+    cut_results: bool = False,
+) -> dict[str, Any]:
+    """The ChatMessageDTO with its invocations; `content` overrides the row's while the model is still writing."""
+    invocations = tx.find(InvocationRecord, message_id=record.id, order_by="created_at")
+    return ChatMessage.parse(
+        {
+            **_common(record),
+            "chat_id": record.chat_id,
+            "agent_run_id": record.run_id,
+            "order": record.order,
+            "role": record.role,
+            "status": record.status,
+            "content": list(record.content if content is None else content),
+            "tool_call_id": record.tool_call_id,
+            "tool_invocations": [
+                invocation(each, cut=cut_results) for each in sorted(invocations, key=lambda each: each.position)
+            ],
+        }
+    ).to_wire()
+
+
+def invocation(record: InvocationRecord, *, cut: bool = False) -> dict[str, Any]:
+    """The ToolInvocationDTO; `cut` shortens the result for a stream and says so."""
+    result = record.result
+    is_cut = cut and result is not None and len(result) > RESULT_IN_STREAM
+    body = ToolInvocation.parse(
+        {
+            **_common(record),
+            "chat_message_id": record.message_id,
+            "tool_invocation_id": record.call_id,
+            "type": record.type,
+            "display_name": record.name,
+            "function": {"name": record.name, "arguments": record.arguments},
+            "status": record.status,
+            "result": result[:RESULT_IN_STREAM] if is_cut and result is not None else result,
+            "data": record.data,
+        }
+    ).to_wire()
+    if is_cut:
+        body["result_cut"] = True
+    return body
+
+
+def interrupt(record: InterruptRecord) -> dict[str, Any]:
+    """The InterruptDTO, with `arguments_hash`, `resolved_by` and `note` beside the platform's fields."""
+    return Interrupt.parse(
+        {
+            **_common(record),
+            "run_id": record.run_id,
+            "chat_id": record.chat_id,
+            "reason": record.reason,
+            "source": "agent",
+            "resource_id": record.resource_id,
+            "resource_type": "tool_invocation",
+            "status": record.status,
+            "resolution": record.resolution,
+            "resolved_at": record.resolved_at,
+            "expires_at": record.expires_at,
+            "meta": record.meta,
+            "arguments_hash": record.arguments_hash,
+            "resolved_by": record.resolved_by,
+            "note": record.note,
+        }
+    ).to_wire()
+
+
+def agent(tx: Reading, record: AgentRecord) -> dict[str, Any]:
+    """The AgentDTO with its current version."""
+    version = tx.get(AgentVersionRecord, record.version_id)
+    body = Agent.parse(
+        {
+            **_common(record),
+            "namespace": record.namespace,
+            "name": record.name,
+            "images": record.images,
+            "visibility": record.visibility,
+            "version_id": record.version_id,
+        }
+    ).to_wire()
+    body["version"] = agent_version(version) if version else None
+    return body
+
+
+def agent_version(record: AgentVersionRecord) -> dict[str, Any]:
+    """The AgentVersionDTO: the config's fields beside the identity."""
+    config = record.config.to_wire()
+    return AgentVersion.parse({**config, **_common(record), "agent_id": record.agent_id}).to_wire()
+
+
+def file(record: StoredFile, *, base_url: str, upload_token: str | None = None) -> dict[str, Any]:
+    """The FileDTO; `upload_url` only in the answer that announces the file."""
+    content = f"{base_url}/files/{record.id}/content"
+    return FileRecord.parse(
+        {
+            **_common(record),
+            "path": record.path,
+            "upload_url": f"{content}?token={upload_token}" if upload_token else "",
+            "uri": file_uri(record),
+            "content_type": record.content_type,
+            "size": record.size,
+            "filename": record.filename,
+            "visibility": "public" if record.public else "private",
+        }
+    ).to_wire()
+
+
+def file_uri(record: StoredFile) -> str:
+    """`inf://files/<id>/<name>`: opaque to clients, the same wherever the runtime listens (protocol.md 4.1)."""
+    return f"inf://files/{record.id}/{record.filename or 'file'}"
+
+
+def _common(record: Record) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "short_id": record.id[:SHORT],
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+    }

@@ -1,0 +1,1 @@
+"""What runs server-side tools: `internal/` holds the platform's own."""

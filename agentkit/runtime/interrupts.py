@@ -1,0 +1,132 @@
+"""Questions to a person: answered once. The first answer wins by compare-and-set, later ones learn who won."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentkit.runtime import dto, invocations
+from agentkit.runtime.faults import Fault
+from agentkit.runtime.ports import Reading
+from agentkit.runtime.records import InterruptRecord, InvocationRecord
+from agentkit.runtime.states import INTERRUPT, RUN, InterruptEvent, RunEvent, after
+from agentkit.runtime.work import Work
+from agentkit.tools.arguments import check_arguments
+from agentkit.wire import ChatStatus, InterruptResolution, InterruptStatus, ToolInvocationStatus
+
+__all__ = ["Decision", "expire_due", "of_invocation", "resolve"]
+
+_RESOLUTIONS = {
+    InterruptEvent.ALLOW: InterruptResolution.ALLOW,
+    InterruptEvent.DENY: InterruptResolution.DENY,
+    InterruptEvent.EXPIRE: InterruptResolution.DENY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person said. `arguments` edits the call; `arguments_hash` proves what was shown."""
+
+    allow: bool
+    by: str
+    note: str = ""
+    arguments: Mapping[str, Any] | None = None
+    arguments_hash: str | None = None
+    always: bool = False
+
+
+def of_invocation(tx: Reading, invocation_id: str) -> InterruptRecord | None:
+    """The latest question about this invocation."""
+    found = tx.find(InterruptRecord, resource_id=invocation_id, descending=True, limit=1)
+    return found[0] if found else None
+
+
+def resolve(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
+    """The answer. Raises Fault `already_resolved` with the winner, `conflict` where other arguments were shown."""
+    _refuse_late(interrupt, now=work.tx.now)
+    invocation = _invocation(work, interrupt)
+    if decision.arguments_hash is not None and decision.arguments_hash != interrupt.arguments_hash:
+        raise Fault("conflict", "the call has other arguments than the ones this answer is for; read it again")
+    if decision.allow:
+        invocation = _edited(work, invocation, decision)
+    event = InterruptEvent.ALLOW if decision.allow else InterruptEvent.DENY
+    resolved = _close(work, interrupt, event, by=decision.by, note=decision.note)
+    if decision.allow:
+        invocations.go_on(work, invocation)
+    else:
+        invocations.deny(work, invocation, expired=False, reason=decision.note)
+    if decision.always:
+        allowed = dict.fromkeys([*work.chat.always_allowed_tools, invocation.name])
+        work.save_chat(always_allowed_tools=list(allowed))
+    _carry_on(work, invocation)
+    return resolved
+
+
+def expire_due(work: Work) -> None:
+    """Denies what nobody answered in time: fail closed."""
+    for interrupt in work.pending_interrupts():
+        if _is_due(interrupt, work.tx.now):
+            _close(work, interrupt, InterruptEvent.EXPIRE, by="expiry", note="")
+            invocation = invocations.deny(work, _invocation(work, interrupt), expired=True, reason="")
+            _carry_on(work, invocation)
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _is_due(interrupt: InterruptRecord, now: str) -> bool:
+    return interrupt.expires_at is not None and interrupt.expires_at <= now
+
+
+def _refuse_late(interrupt: InterruptRecord, *, now: str) -> None:
+    if interrupt.status is InterruptStatus.PENDING:
+        if _is_due(interrupt, now):  # its wake-up denies it in a moment: fail closed
+            raise Fault("already_resolved", f"interrupt {interrupt.id!r} expired at {interrupt.expires_at}: deny")
+        return
+    winner = dto.interrupt(interrupt)
+    said = interrupt.resolution.value if interrupt.resolution else interrupt.status.value
+    by = f" by {interrupt.resolved_by}" if interrupt.resolved_by else ""
+    raise Fault("already_resolved", f"interrupt {interrupt.id!r} was resolved{by}: {said}", winner=winner)
+
+
+def _invocation(work: Work, interrupt: InterruptRecord) -> InvocationRecord:
+    invocation = work.tx.get(InvocationRecord, interrupt.resource_id)
+    if invocation is None or invocation.status is not ToolInvocationStatus.AWAITING_APPROVAL:
+        raise Fault("invalid_transition", f"interrupt {interrupt.id!r} waits for nothing any more")
+    return invocation
+
+
+def _edited(work: Work, invocation: InvocationRecord, decision: Decision) -> InvocationRecord:
+    if decision.arguments is None:
+        return invocation
+    tool = invocations.definition(work, invocation.name)
+    schema = invocations.input_schema(tool) if tool else None
+    arguments = dict(decision.arguments)
+    if schema is not None and (problems := check_arguments(schema, arguments)):
+        raise Fault("validation_error", f"the edited arguments do not fit {invocation.name!r}", errors=problems)
+    hashed = invocations.arguments_hash(invocation.name, arguments)
+    return work.save(invocation, arguments=arguments, arguments_hash=hashed)
+
+
+def _close(work: Work, interrupt: InterruptRecord, event: InterruptEvent, *, by: str, note: str) -> InterruptRecord:
+    return work.save(
+        interrupt,
+        status=after(INTERRUPT, interrupt.status, event),
+        resolution=_RESOLUTIONS[event],
+        resolved_at=work.tx.now,
+        resolved_by=by,
+        note=note,
+    )
+
+
+def _carry_on(work: Work, invocation: InvocationRecord) -> None:
+    """The run works again, and everybody hears of it."""
+    run = work.open_run
+    if run is not None:
+        work.save_chat(status=ChatStatus.BUSY)
+        run = work.save(run, state=after(RUN, run.state, RunEvent.ANSWERED), interrupt_reason=None)
+        work.tell_run(run)
+    work.tell_message(invocation.message_id)
+    work.tell_chat()
+    work.tx.wake(work.chat.id)

@@ -1,0 +1,223 @@
+"""A tool call from the model's wish to its one result: open, hand over, settle. Transaction functions.
+
+Arguments are checked before anything else, so no person is asked about a call that cannot run and no tool sees what
+its schema forbids; what is wrong goes back to the model, with paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from pydantic_core import from_json, to_json
+
+from agentkit.protocol.lines import is_array, is_object
+from agentkit.runtime.executors import internal
+from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.faults import Fault
+from agentkit.runtime.ids import new_id
+from agentkit.runtime.records import InterruptRecord, InvocationRecord, MessageRecord, RunRecord
+from agentkit.runtime.states import INVOCATION, InvocationEvent, after
+from agentkit.runtime.work import Work
+from agentkit.tools.arguments import check_arguments
+from agentkit.wire import (
+    AgentTool,
+    InterruptReason,
+    SubmitToolResult,
+    ToolInvocationStatus,
+    ToolType,
+)
+
+__all__ = ["arguments_hash", "create", "definition", "deny", "go_on", "input_schema", "open_call", "settle", "submit"]
+
+REJECTED = "the user rejected this call"
+EXPIRED = "nobody approved this call in time"
+
+
+def definition(work: Work, name: str) -> AgentTool | None:
+    """The agent's own tool of this name."""
+    return next((tool for tool in work.chat.agent.tools or () if tool.name == name), None)
+
+
+def input_schema(tool: AgentTool) -> Mapping[str, Any] | None:
+    """The JSON Schema of a tool's arguments, wherever its kind keeps it; None where there is none."""
+    config = tool.config
+    return config.get("input_schema") if config is not None else None
+
+
+def arguments_hash(name: str, arguments: Mapping[str, Any]) -> str:
+    """SHA-256 of the call as a person is shown it: an approval is good for exactly this."""
+    canonical = to_json({"name": name, "arguments": _sorted(arguments)})
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def create(
+    work: Work, run: RunRecord, message: MessageRecord, *, position: int, call: Mapping[str, Any]
+) -> InvocationRecord:
+    """The row of one call of the model's; arguments that are no JSON object fail it at once."""
+    function: Mapping[str, Any] = call.get("function") or {}
+    name = str(function.get("name") or "")
+    arguments, problem = _decode(function.get("arguments"))
+    tool = definition(work, name)
+    is_internal = tool is None and (internal.find(work.chat.agent, name) is not None or _is_finish(work, name))
+    return work.tx.insert(
+        InvocationRecord(
+            id=new_id(),
+            chat_id=work.chat.id,
+            run_id=run.id,
+            message_id=message.id,
+            call_id=str(call["id"]),
+            position=position,
+            type=ToolType.INTERNAL if is_internal else ToolType(tool.type) if tool else ToolType.CLIENT,
+            name=name,
+            arguments=arguments,
+            arguments_hash=arguments_hash(name, arguments),
+            status=ToolInvocationStatus.FAILED if problem else ToolInvocationStatus.PENDING,
+            require_approval=bool(tool and tool.require_approval),
+            result=problem,
+        )
+    )
+
+
+def open_call(work: Work, invocation: InvocationRecord) -> InvocationRecord:
+    """The first step of a pending call: refuse it, ask a person, hand it over, or run it."""
+    tool, own = definition(work, invocation.name), internal.find(work.chat.agent, invocation.name)
+    if _is_finish(work, invocation.name):
+        return _move(work, invocation, InvocationEvent.EXECUTE)  # run when its siblings have settled
+    if tool is None and own is None:
+        known = ", ".join(sorted([each.name for each in work.chat.agent.tools or ()])) or "none"
+        return settle(work, invocation, f"there is no tool {invocation.name!r}; tools: {known}", failed=True)
+    schema = own.parameters if own else input_schema(tool) if tool else None
+    if schema is not None and (problems := check_arguments(schema, invocation.arguments)):
+        return settle(work, invocation, _explain(problems), failed=True)
+    if own is not None:
+        return _apply(work, invocation, own)
+    if invocation.require_approval and invocation.name not in work.chat.always_allowed_tools:
+        return _gate(work, invocation, tool)
+    return go_on(work, invocation)
+
+
+def go_on(work: Work, invocation: InvocationRecord) -> InvocationRecord:
+    """Nothing stands in the way of the call any more: its client gets it, or we run it."""
+    is_client = invocation.type is ToolType.CLIENT
+    return _move(work, invocation, InvocationEvent.HAND_OVER if is_client else InvocationEvent.EXECUTE)
+
+
+def settle(
+    work: Work, invocation: InvocationRecord, result: str, *, failed: bool = False, data: Any = None
+) -> InvocationRecord:
+    """The call's one result. Raises Refused where it has one already."""
+    event = InvocationEvent.ERROR if failed else InvocationEvent.RESULT
+    return _move(work, invocation, event, result=result, data=data)
+
+
+def deny(work: Work, invocation: InvocationRecord, *, expired: bool, reason: str) -> InvocationRecord:
+    """The call will not run; the model reads why."""
+    said = EXPIRED if expired else f"{REJECTED}: {reason}" if reason else REJECTED
+    return _move(work, invocation, InvocationEvent.DENY, result=said)
+
+
+def submit(work: Work, invocation: InvocationRecord, body: SubmitToolResult) -> InvocationRecord:
+    """A client's answer. The same answer again is fine; another one for a settled call is a conflict."""
+    result, data = _answer(body)
+    if invocation.status in (ToolInvocationStatus.COMPLETED, ToolInvocationStatus.FAILED):
+        if invocation.result == result:
+            return invocation
+        raise Fault("already_submitted", f"invocation {invocation.id!r} already has a result; the first one counts")
+    if invocation.status is not ToolInvocationStatus.AWAITING_INPUT:
+        raise Fault(
+            "invalid_transition", f"invocation {invocation.id!r} is {invocation.status.value}, not awaiting_input"
+        )
+    settled = settle(work, invocation, result, failed=bool(body.get("failed")), data=data)
+    work.tell_message(invocation.message_id)
+    work.tx.wake(work.chat.id)
+    return settled
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _is_finish(work: Work, name: str) -> bool:
+    """Whether this is the call that ends the run; where `finish` is not offered, it is a name like any other."""
+    return name == finish.NAME and finish.is_offered(work.chat.agent, is_sub_agent=work.chat.parent_id is not None)
+
+
+def _move(work: Work, invocation: InvocationRecord, event: InvocationEvent, **changes: Any) -> InvocationRecord:
+    return work.save(invocation, status=after(INVOCATION, invocation.status, event), **changes)
+
+
+def _apply(work: Work, invocation: InvocationRecord, tool: internal.InternalTool) -> InvocationRecord:
+    effect = tool.apply(work.chat, invocation.arguments)
+    if effect.chat:
+        work.save_chat(**effect.chat)
+    running = _move(work, invocation, InvocationEvent.EXECUTE)
+    return settle(work, running, effect.result, failed=effect.failed)
+
+
+def _gate(work: Work, invocation: InvocationRecord, tool: AgentTool | None) -> InvocationRecord:
+    seconds = tool.get("approval_timeout") if tool else None  # seconds, 0 or absent: for ever (protocol.md 6.7)
+    expires_at = _later(work.tx.now, float(seconds)) if seconds else None
+    work.tx.insert(
+        InterruptRecord(
+            id=new_id(),
+            chat_id=work.chat.id,
+            run_id=invocation.run_id,
+            resource_id=invocation.id,
+            reason=InterruptReason.TOOL_APPROVAL,
+            expires_at=expires_at,
+            arguments_hash=invocation.arguments_hash,
+            meta={
+                "tool_invocation_id": invocation.id,
+                "tool_name": invocation.name,
+                "arguments": invocation.arguments,
+            },
+        )
+    )
+    return _move(work, invocation, InvocationEvent.GATE)
+
+
+def _later(now: str, seconds: float) -> str:
+    moment = datetime.fromisoformat(now.replace("Z", "+00:00")) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _decode(arguments: Any) -> tuple[dict[str, Any], str | None]:
+    """The arguments as an object, or an empty one and what is wrong with them."""
+    if isinstance(arguments, Mapping):
+        return dict(cast("Mapping[str, Any]", arguments)), None
+    if arguments is None or arguments == "":
+        return {}, None
+    try:
+        value: Any = from_json(arguments, allow_inf_nan=False)  # it is stored and sent on as JSON
+    except ValueError as error:
+        return {}, f"the arguments are not JSON: {error}"
+    if not is_object(value):
+        return {}, "the arguments must be a JSON object"
+    return value, None
+
+
+def _explain(problems: list[dict[str, str]]) -> str:
+    lines = "; ".join(f"{each['path'] or '(arguments)'}: {each['message']}" for each in problems)
+    return f"the arguments do not fit the tool's schema: {lines}"
+
+
+def _answer(body: SubmitToolResult) -> tuple[str, Any]:
+    """The result text, and the widget action where it is one, wrapped in `result` or not (protocol.md 6.5)."""
+    if body.action is not None:
+        action = {"action": body.action, "form_data": body.form_data}
+        return to_json(action).decode(), action
+    if body.result is None:
+        raise Fault("invalid_request", "send `result` (text) or `action` with `form_data`")
+    try:
+        value: Any = from_json(body.result, allow_inf_nan=False) if body.result.startswith("{") else None
+    except ValueError:
+        value = None
+    return body.result, value if is_object(value) and "action" in value else None
+
+
+def _sorted(value: Any) -> Any:
+    if is_object(value):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(each) for each in value] if is_array(value) else value

@@ -1,0 +1,204 @@
+"""`advance(chat)`: plan in the store, ask the model outside it, save the answer; return whenever it would wait.
+
+Nothing is held in memory while a chat waits for a person, a client or its turn, so a restart goes on from the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import anyio
+
+from agentkit.errors import ConfigError, ModelError, StoreError
+from agentkit.protocol.deltas import Accumulator, Applied
+from agentkit.runtime.answers import Answer, Limits, take_answer
+from agentkit.runtime.plan import AskModel, plan
+from agentkit.runtime.ports import Bus, Live, ModelMessage, ModelProvider, ModelRequest, Stale, Store, Writing
+from agentkit.runtime.records import RunRecord
+from agentkit.runtime.runs import end, keep_said
+from agentkit.runtime.states import RunEvent
+from agentkit.runtime.work import Work
+from agentkit.wire import LLMDelta
+
+__all__ = ["Images", "Loop", "Models"]
+
+logger = logging.getLogger("agentkit.loop")
+
+SAVE_PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds; design.md 8: an outage of the database does not cost a paid answer
+SNAPSHOT_SECONDS = 0.1  # protocol.md 7.2 rule 3: growing messages, about ten a second
+
+
+class Models(Protocol):
+    """Finds who answers to a reference."""
+
+    def pick(self, ref: str) -> tuple[ModelProvider, str]:
+        """The provider and its name for the model. Raises ModelNotFoundError or ConfigError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes the providers' connections."""
+        ...
+
+
+class Images(Protocol):
+    """Reads the platform's own files for a model that cannot."""
+
+    async def read(self, uri: str) -> tuple[bytes, str] | None:
+        """The bytes and content type behind one of our URIs; None for a foreign one."""
+        ...
+
+
+@dataclass
+class Draft:
+    """An answer while the model writes it."""
+
+    message: Mapping[str, Any]  # the ChatMessageDTO with nothing in it yet
+    said: Accumulator
+    seq: int = 0
+
+    def snapshot(self) -> dict[str, Any]:
+        """The message as far as it is; `delta_seq` names the last delta in it."""
+        return {**self.message, "content": _answer(self.said).content(), "delta_seq": self.seq}
+
+
+class Loop:
+    """Moves chats on. One per process; correctness comes from the store's compare-and-set, not from this object."""
+
+    def __init__(self, store: Store, bus: Bus, *, models: Models, images: Images, limits: Limits) -> None:
+        self._store = store
+        self._bus = bus
+        self._models = models
+        self._images = images
+        self._limits = limits
+        self._drafts: dict[str, Draft] = {}  # chat id -> what is being written
+
+    def draft(self, chat_id: str) -> dict[str, Any] | None:
+        """The chat's message that the model is writing right now, as far as it is."""
+        draft = self._drafts.get(chat_id)
+        return draft.snapshot() if draft else None
+
+    async def advance(self, chat_id: str) -> None:
+        """Moves the chat on until it waits. May be called twice: a lost race is left to the winner."""
+        while True:
+            try:
+                todo = await self._store.write(lambda tx: plan(tx, chat_id, limits=self._limits))
+            except Stale:
+                logger.debug("chat %s changed under the plan; planning again", chat_id)
+                continue
+            if todo is None:
+                return
+            await self._ask(todo)
+
+    async def _ask(self, todo: AskModel) -> None:
+        draft = Draft(todo.message, Accumulator())
+        try:
+            answer = await self._answer(todo, draft)
+        except (ModelError, ConfigError) as error:
+            reason = str(error)
+            await self._save(todo, lambda work, run: _fail(work, run, reason, said=draft.snapshot()))
+        except Exception:
+            logger.exception("chat %s: the model provider broke", todo.chat_id)
+            reason = "internal error in the model provider"
+            await self._save(todo, lambda work, run: _fail(work, run, reason, said=draft.snapshot()))
+        else:
+            await self._take(todo, answer)
+
+    async def _take(self, todo: AskModel, answer: Answer) -> None:
+        """Saves the answer. One that cannot be kept ends the run: asking again would pay for the same once more."""
+        try:
+            await self._save(todo, lambda work, run: take_answer(work, run, answer))
+        except (Stale, StoreError):
+            raise
+        except Exception:
+            logger.exception("chat %s: the model's answer cannot be kept", todo.chat_id)
+            await self._save(todo, lambda work, run: _fail(work, run, "internal error: the answer cannot be kept"))
+
+    async def _answer(self, todo: AskModel, draft: Draft) -> Answer:
+        provider, model = self._models.pick(todo.ref)
+        logger.debug("chat %s run %s: ask %s", todo.chat_id, todo.run_id, todo.ref)
+        request = await self._with_images(replace(todo.request, model=model))
+        self._drafts[todo.chat_id] = draft
+        try:
+            async with aclosing(provider.stream(request)) as deltas:
+                await self._follow(todo.chat_id, draft, deltas)
+        except anyio.get_cancelled_exc_class():
+            if _is_cancelled():
+                raise
+            # it would take this task's group with it, and with that every chat's advance
+            raise ModelError(f"{provider.name}: the provider gave the answer up (cancelled inside)") from None
+        finally:
+            self._drafts.pop(todo.chat_id, None)
+        return _answer(draft.said)
+
+    async def _follow(self, chat_id: str, draft: Draft, deltas: AsyncIterator[LLMDelta]) -> None:
+        told = 0.0
+        async for delta in deltas:
+            draft.seq += 1
+            body = delta.to_wire()
+            taken = draft.said.apply(body, draft.seq)
+            if not isinstance(taken, Applied):
+                raise ModelError(f"the model provider gave a delta that is none: {taken}")
+            frame = {"delta": body, "seq": draft.seq, "resource_id": draft.message["id"]}
+            self._bus.live(chat_id, Live("delta", frame))
+            if time.monotonic() - told >= SNAPSHOT_SECONDS:
+                told = time.monotonic()
+                self._bus.live(chat_id, Live("chat_messages", draft.snapshot()))
+
+    async def _with_images(self, request: ModelRequest) -> ModelRequest:
+        """The request with our own files as data URIs: no model can fetch `inf://`."""
+        messages: list[ModelMessage] = []
+        for message in request.messages:
+            images = [await self._data_uri(uri) for uri in message.images]
+            messages.append(replace(message, images=images) if images else message)
+        return replace(request, messages=messages)
+
+    async def _data_uri(self, uri: str) -> str:
+        found = await self._images.read(uri)
+        return uri if found is None else f"data:{found[1]};base64,{b64encode(found[0]).decode()}"
+
+    async def _save(self, todo: AskModel, change: Callable[[Work, RunRecord], object]) -> None:
+        """Saves what came of the model call, unless the run moved on meanwhile (stopped, or answered by another)."""
+
+        def commit(tx: Writing) -> None:
+            work = Work.of(tx, todo.chat_id)
+            run = work.open_run if work else None
+            if work and run and (run.id, run.version) == (todo.run_id, todo.run_version):
+                change(work, run)
+            else:
+                logger.debug("chat %s run %s: moved on; answer dropped", todo.chat_id, todo.run_id)
+
+        for pause in SAVE_PAUSES:
+            try:
+                return await self._store.write(commit)
+            except StoreError as error:
+                logger.warning("chat %s: the answer is held for %g s: %s", todo.chat_id, pause, error)
+                await anyio.sleep(pause)
+        await self._store.write(commit)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is being cancelled, and not only something that the provider waited for."""
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # trio, where nothing but a scope around us can cancel
+        return True
+    return task is not None and task.cancelling() > 0
+
+
+def _answer(said: Accumulator) -> Answer:
+    return Answer(said.response, said.reasoning, said.tool_calls, said.usage or {})
+
+
+def _fail(work: Work, run: RunRecord, error: str, *, said: Mapping[str, Any] | None = None) -> None:
+    keep_said(work, run, said)
+    end(work, run, RunEvent.FAIL, error=error)

@@ -1,0 +1,248 @@
+"""The rows of the platform's truth: one class per noun, changed only by compare-and-set.
+
+A record is internal: what a client sees of it is rendered in `agentkit.runtime.dto`. `version` rises with every
+update; `INDEX` names the fields that a store keeps as columns so that `find(kind, field=value)` is fast.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentkit.wire import (
+    AgentConfig,
+    AgentRunState,
+    ChatMessageRole,
+    ChatMessageStatus,
+    ChatStatus,
+    InterruptReason,
+    InterruptResolution,
+    InterruptStatus,
+    ToolInvocationStatus,
+    ToolType,
+)
+
+__all__ = [
+    "RECORDS",
+    "AgentRecord",
+    "AgentVersionRecord",
+    "ChatRecord",
+    "IdempotencyRecord",
+    "InterruptRecord",
+    "InvocationRecord",
+    "KeyRecord",
+    "MessageRecord",
+    "Record",
+    "RunAgent",
+    "RunRecord",
+    "StoredFile",
+]
+
+
+class Record(BaseModel):
+    """What every row has. Times are RFC 3339 text in UTC, set by the store's clock."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    KIND: ClassVar[str]
+    INDEX: ClassVar[tuple[str, ...]] = ()
+
+    id: str
+    version: int = 0  # set by the store: 1 after insert, +1 per update
+    created_at: str = ""
+    updated_at: str = ""
+
+    def but(self, **changes: Any) -> Any:
+        """A copy with these fields changed (not validated: the caller is typed)."""
+        return self.model_copy(update=changes)
+
+
+class ChatRecord(Record):
+    """A conversation: its agent as it was when the chat began, and what the agent keeps for it."""
+
+    KIND = "chat"
+    INDEX = ("owner", "status", "parent_id")
+
+    owner: str
+    status: ChatStatus = ChatStatus.IDLE
+    agent: AgentConfig
+    agent_ref: str | None = None
+    agent_id: str | None = None
+    agent_version_id: str | None = None
+    name: str = ""
+    context: dict[str, str] = Field(default_factory=dict)
+    output: Any = None
+    plan_steps: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    memory: dict[str, Any] = Field(default_factory=dict)
+    always_allowed_tools: list[str] = Field(default_factory=list)
+    run_id: str | None = None  # the run that is, or was last, active
+    next_order: int = 0
+    parent_id: str | None = None
+
+
+class RunAgent(BaseModel):
+    """The agent that came with a message, by the fields of the chat that it takes over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    agent: AgentConfig
+    agent_ref: str | None = None
+    agent_id: str | None = None
+    agent_version_id: str | None = None
+
+
+class RunRecord(Record):
+    """The work for one user message (protocol.md, AgentRunDTO)."""
+
+    KIND = "run"
+    INDEX = ("chat_id", "state")
+
+    chat_id: str
+    state: AgentRunState
+    user_message_id: str
+    assistant_message_id: str  # the first answer: it exists before the model has said a word
+    message_id: str  # the answer the model is writing, or wrote last
+    turns: int = 0  # model calls made
+    output_attempts: int = 0
+    reminded: bool = False  # told once that a finish call is missing
+    error: str | None = None
+    output: Any = None
+    interrupt_reason: InterruptReason | None = None
+    agent: RunAgent | None = None  # until the run begins: the run before it goes on with the agent it began with
+    finished_at: str | None = None
+    usage: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessageRecord(Record):
+    """One message. `order` is -1 while its run waits in the chat's queue."""
+
+    KIND = "message"
+    INDEX = ("chat_id", "run_id", "order", "status")
+
+    chat_id: str
+    run_id: str
+    order: int
+    role: ChatMessageRole
+    status: ChatMessageStatus
+    content: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    tool_call_id: str | None = None
+    attachments: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+
+
+class InvocationRecord(Record):
+    """One tool call of an assistant message, and its only result."""
+
+    KIND = "invocation"
+    INDEX = ("chat_id", "run_id", "message_id", "status")
+
+    chat_id: str
+    run_id: str
+    message_id: str
+    call_id: str  # the model's own id of the call
+    position: int  # among its message's calls
+    type: ToolType
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments_hash: str = ""
+    status: ToolInvocationStatus = ToolInvocationStatus.PENDING
+    require_approval: bool = False
+    result: str | None = None
+    data: Any = None
+
+
+class InterruptRecord(Record):
+    """A question to a person: answered once, by the first who answers."""
+
+    KIND = "interrupt"
+    INDEX = ("chat_id", "run_id", "resource_id", "status")
+
+    chat_id: str
+    run_id: str
+    resource_id: str
+    reason: InterruptReason
+    status: InterruptStatus = InterruptStatus.PENDING
+    resolution: InterruptResolution | None = None
+    resolved_at: str | None = None
+    resolved_by: str | None = None
+    note: str = ""
+    expires_at: str | None = None
+    arguments_hash: str = ""
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+
+class AgentRecord(Record):
+    """A stored agent: `namespace/name`, and which version is current."""
+
+    KIND = "agent"
+    INDEX = ("owner", "namespace", "name")
+
+    owner: str
+    namespace: str
+    name: str
+    version_id: str
+    images: dict[str, Any] = Field(default_factory=dict)
+    visibility: str = "private"
+
+
+class AgentVersionRecord(Record):
+    """One version of a stored agent."""
+
+    KIND = "agent_version"
+    INDEX = ("agent_id",)
+
+    agent_id: str
+    config: AgentConfig
+
+
+class StoredFile(Record):
+    """A file: its bytes lie beside the database under their hash. `upload_token` guards the one PUT."""
+
+    KIND = "file"
+    INDEX = ("owner", "upload_token", "sha256")
+
+    owner: str
+    filename: str = ""
+    content_type: str = "application/octet-stream"
+    size: int | None = None
+    path: str = ""
+    public: bool = False
+    sha256: str | None = None  # None until the bytes are here
+    upload_token: str | None = None  # stored hashed, dropped after the upload
+
+
+class KeyRecord(Record):
+    """An API key: only its SHA-256 is kept."""
+
+    KIND = "key"
+    INDEX = ("sha256",)
+
+    sha256: str
+    owner: str
+    name: str = ""
+    scopes: list[str] = Field(default_factory=list)
+    revoked: bool = False
+
+
+class IdempotencyRecord(Record):
+    """What a POST with an `Idempotency-Key` answered. `id` is owner, path and key, hashed together."""
+
+    KIND = "idempotency"
+
+    request_hash: str
+    status: int
+    body: Any = None
+
+
+RECORDS: tuple[type[Record], ...] = (
+    ChatRecord,
+    RunRecord,
+    MessageRecord,
+    InvocationRecord,
+    InterruptRecord,
+    AgentRecord,
+    AgentVersionRecord,
+    StoredFile,
+    KeyRecord,
+    IdempotencyRecord,
+)

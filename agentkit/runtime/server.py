@@ -1,0 +1,160 @@
+"""The platform over HTTP: every row of `protocol.api` under its method and path, each caller in its dialect.
+
+    app = create_app(platform, config=ServerConfig())
+
+The app is plain ASGI without a lifespan: whoever owns the platform enters it before and leaves it after. Its
+`app.state.streams` are the open streams; closing them lets a shutdown be short.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentkit.protocol import api
+from agentkit.protocol.dialects import choose
+from agentkit.runtime import bodies, replies
+from agentkit.runtime.auth import Gate
+from agentkit.runtime.config import ServerConfig
+from agentkit.runtime.faults import Fault
+from agentkit.runtime.handlers import routes
+from agentkit.runtime.idempotency import Once
+from agentkit.runtime.platform import Platform
+from agentkit.runtime.routes import AnyEndpoint, Asked
+from agentkit.runtime.streams import OpenStreams
+
+__all__ = ["create_app"]
+
+VERSION_PREFIX = "/v1"  # protocol.md 10, #11: stripped where present
+ALLOWED_HEADERS = (  # protocol.md 1.1, "CORS"; the last two are this server's
+    "authorization", "content-type", "x-api-version", "x-client-source", "x-inf-target-url", "x-team-id",
+    "idempotency-key", "last-event-id",
+)  # fmt: skip
+OPTIONAL_KEY = (api.FILE_CONTENT,)  # a public file needs no key
+
+
+def create_app(platform: Platform, *, config: ServerConfig | None = None) -> Starlette:
+    """The ASGI app of a platform. Raises ConfigError where the settings would let everybody in."""
+    config = config or ServerConfig()
+    routes.check(api.ENDPOINTS)
+    server = _Server(platform, config)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(config.cors_origins),
+        allow_credentials=True,  # one SDK generation sends them, so the origin must be named exactly (protocol.md 1.1)
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=list(ALLOWED_HEADERS),
+        expose_headers=["Retry-After", "Idempotency-Replayed"],
+    )
+    app = Starlette(
+        routes=[Route(path, _Resource(methods, server)) for path, methods in _paths().items()]
+        + [Route("/{path:path}", _Resource({}, server))],
+        middleware=[*([cors] if config.cors_origins else []), Middleware(_Unprefixed)],
+    )
+    app.state.streams = server.streams
+    return app
+
+
+def _paths() -> dict[str, dict[str, AnyEndpoint]]:
+    """Path to method to endpoint; a path with fewer parameters comes first, because it is the more exact one."""
+    found: defaultdict[str, dict[str, AnyEndpoint]] = defaultdict(dict)
+    for endpoint in sorted(api.ENDPOINTS.values(), key=lambda each: len(each.parameters)):
+        found[endpoint.path][endpoint.method] = endpoint
+    exact = {path: {endpoint.method: endpoint} for path, endpoint in api.ALIASES.items()}
+    return {**exact, **found}
+
+
+class _Server:
+    """What all resources share."""
+
+    def __init__(self, platform: Platform, config: ServerConfig) -> None:
+        self.platform = platform
+        self.config = config
+        self.gate = Gate(platform, config)
+        self.streams = OpenStreams()
+
+    async def asked(self, endpoint: AnyEndpoint, request: Request) -> Asked:
+        """The request, allowed, read and checked. Raises Fault or pydantic's ValidationError."""
+        caller = await self._caller(endpoint, request)
+        body, once = None, None
+        if endpoint.body is not NoneType and not (endpoint is api.CREATE_FILES and bodies.is_multipart(request)):
+            data = await bodies.read_json(request, max_bytes=self.config.max_body_bytes)
+            body = endpoint.take(data)
+            once = _once(endpoint, request, caller=caller, data=data)
+        return Asked(
+            self.platform, endpoint, request, self.streams, self.config.max_body_bytes, caller, body=body, once=once
+        )
+
+    async def _caller(self, endpoint: AnyEndpoint, request: Request) -> str | None:
+        if endpoint.is_public or (
+            endpoint in OPTIONAL_KEY and "authorization" not in request.headers and self.platform.needs_key
+        ):
+            return None
+        return await self.gate.owner(request)
+
+
+class _Resource:
+    """Everything at one path."""
+
+    def __init__(self, methods: Mapping[str, AnyEndpoint], server: _Server) -> None:
+        self._methods = methods
+        self._server = server
+        self._allow = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Exception as error:
+            response = replies.failed(choose(request.headers), error, method=request.method, path=request.url.path)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        self._server.gate.check(request)
+        if not self._methods:
+            raise Fault("not_found", f"there is no {request.url.path!r} here; GET /openapi.json lists what there is")
+        dialect = choose(request.headers)
+        if request.method == "OPTIONS":
+            return replies.good(dialect, None, {"Allow": self._allow})
+        endpoint = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        if endpoint is None:
+            raise Fault(
+                "method_not_allowed", f"{request.url.path} takes {self._allow}, not {request.method}", allow=self._allow
+            )
+        asked = await self._server.asked(endpoint, request)
+        found: Any = await routes[endpoint](asked)
+        if callable(found):
+            return found  # type: ignore[no-any-return]  # a stream: bare in every dialect (protocol.md 1.2)
+        is_replay = asked.once is not None and asked.once.is_replay
+        return replies.good(dialect, found, {"Idempotency-Replayed": "true"} if is_replay else None)
+
+
+class _Unprefixed:
+    """Serves `/v1/...` as `/...`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] == "http" and str(scope["path"]).startswith(f"{VERSION_PREFIX}/"):
+            scope = {**scope, "path": str(scope["path"]).removeprefix(VERSION_PREFIX)}
+        await self._app(scope, receive, send)
+
+
+def _once(endpoint: AnyEndpoint, request: Request, *, caller: str | None, data: Any) -> Once | None:
+    key = request.headers.get("idempotency-key")
+    if key is None or not endpoint.takes_key or caller is None:
+        return None
+    parameters = [request.path_params[name] for name in endpoint.parameters]
+    return Once.of(key, owner=caller, path=" ".join([endpoint.method, endpoint.path, *parameters]), body=data)

@@ -1,0 +1,147 @@
+"""RUN, INVOCATION and INTERRUPT: which event takes a row from which state to which. Tables, no branches.
+
+A pair that is absent cannot happen; `after` then raises `Refused`, and the caller either has a bug or lost a race.
+Terminal states have no row. Sources: design.md 5, protocol.md 6.3 ("Transitions").
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final, TypeVar
+
+from agentkit.wire import AgentRunState, InterruptStatus, ToolInvocationStatus
+
+__all__ = [
+    "INTERRUPT",
+    "INVOCATION",
+    "RUN",
+    "InterruptEvent",
+    "InvocationEvent",
+    "Refused",
+    "RunEvent",
+    "after",
+    "is_open",
+]
+
+
+class RunEvent(Enum):
+    """What happens to a run."""
+
+    BEGIN = auto()  # its turn in the chat's queue has come
+    CALLS = auto()  # the model asked for tools
+    SETTLED = auto()  # every invocation of the last message has its result
+    PARKED = auto()  # only a person can move it on
+    TEXT = auto()  # the model answered, and that is all
+    REMIND = auto()  # the model answered without the finish call its schema asks for: tell it once
+    FINISH = auto()  # the finish call fits
+    INVALID = auto()  # the finish call misses the schema: tell the model
+    ANSWERED = auto()  # a person decided
+    FAIL = auto()  # a model error, a limit, or the output budget is spent
+    STOP = auto()  # somebody stopped it
+
+
+class InvocationEvent(Enum):
+    """What happens to a tool invocation."""
+
+    GATE = auto()  # a person has to approve first
+    HAND_OVER = auto()  # a client runs it
+    EXECUTE = auto()  # we run it
+    DENY = auto()  # rejected, or the approval expired
+    RESULT = auto()
+    ERROR = auto()  # refused before it ran, failed, or timed out
+    STOP = auto()
+
+
+class InterruptEvent(Enum):
+    """What happens to a question to a person."""
+
+    ALLOW = auto()
+    DENY = auto()
+    EXPIRE = auto()
+    CANCEL = auto()
+
+
+_R, _V, _I = AgentRunState, ToolInvocationStatus, InterruptStatus
+
+RUN: Final[dict[AgentRunState, dict[RunEvent, AgentRunState]]] = {
+    _R.SUBMITTED: {
+        RunEvent.BEGIN: _R.WORKING,
+        RunEvent.STOP: _R.CANCELED,
+        RunEvent.FAIL: _R.FAILED,
+    },
+    _R.WORKING: {
+        RunEvent.CALLS: _R.WORKING,
+        RunEvent.SETTLED: _R.WORKING,
+        RunEvent.PARKED: _R.INPUT_REQUIRED,
+        RunEvent.TEXT: _R.COMPLETED,
+        RunEvent.REMIND: _R.WORKING,
+        RunEvent.FINISH: _R.COMPLETED,
+        RunEvent.INVALID: _R.WORKING,
+        RunEvent.ANSWERED: _R.WORKING,
+        RunEvent.FAIL: _R.FAILED,
+        RunEvent.STOP: _R.CANCELED,
+    },
+    _R.INPUT_REQUIRED: {
+        RunEvent.ANSWERED: _R.WORKING,
+        RunEvent.STOP: _R.CANCELED,
+    },
+    _R.AUTH_REQUIRED: {
+        RunEvent.ANSWERED: _R.WORKING,
+        RunEvent.STOP: _R.CANCELED,
+    },
+}
+
+INVOCATION: Final[dict[ToolInvocationStatus, dict[InvocationEvent, ToolInvocationStatus]]] = {
+    _V.PENDING: {
+        InvocationEvent.GATE: _V.AWAITING_APPROVAL,
+        InvocationEvent.HAND_OVER: _V.AWAITING_INPUT,
+        InvocationEvent.EXECUTE: _V.IN_PROGRESS,
+        InvocationEvent.ERROR: _V.FAILED,
+        InvocationEvent.STOP: _V.CANCELLED,
+    },
+    _V.AWAITING_APPROVAL: {
+        InvocationEvent.HAND_OVER: _V.AWAITING_INPUT,
+        InvocationEvent.EXECUTE: _V.IN_PROGRESS,
+        InvocationEvent.DENY: _V.CANCELLED,
+        InvocationEvent.STOP: _V.CANCELLED,
+    },
+    _V.AWAITING_INPUT: {
+        InvocationEvent.RESULT: _V.COMPLETED,
+        InvocationEvent.ERROR: _V.FAILED,
+        InvocationEvent.STOP: _V.CANCELLED,
+    },
+    _V.IN_PROGRESS: {
+        InvocationEvent.RESULT: _V.COMPLETED,
+        InvocationEvent.ERROR: _V.FAILED,
+        InvocationEvent.STOP: _V.CANCELLED,
+    },
+}
+
+INTERRUPT: Final[dict[InterruptStatus, dict[InterruptEvent, InterruptStatus]]] = {
+    _I.PENDING: {
+        InterruptEvent.ALLOW: _I.RESOLVED,
+        InterruptEvent.DENY: _I.RESOLVED,
+        InterruptEvent.EXPIRE: _I.EXPIRED,
+        InterruptEvent.CANCEL: _I.CANCELLED,
+    },
+}
+
+State = TypeVar("State", bound=Enum)
+Event = TypeVar("Event", bound=Enum)
+
+
+class Refused(Exception):
+    """This event cannot happen in this state."""
+
+
+def after(table: dict[State, dict[Event, State]], state: State, event: Event) -> State:
+    """The state that follows. Raises Refused where the table has no such pair."""
+    try:
+        return table[state][event]
+    except KeyError:
+        raise Refused(f"{event.name} cannot happen while {state.value}") from None
+
+
+def is_open(table: dict[State, dict[Event, State]], state: State) -> bool:
+    """Whether anything can still happen in this state."""
+    return state in table

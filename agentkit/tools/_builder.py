@@ -1,0 +1,124 @@
+"""What all tool builders have in common (protocol.md 6.7)."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final, Self, TypeAlias
+
+from agentkit.errors import ToolDefinitionError
+from agentkit.tools.inputs import Inputs
+from agentkit.tools.jsonable import NotJson, jsonable
+
+__all__ = ["ToolBuilder", "ToolSpec", "check_tool_name"]
+
+ToolSpec: TypeAlias = dict[str, Any]
+"""A tool as it travels: the JSON object of protocol.md 6.7."""
+
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
+
+
+def check_tool_name(name: str) -> None:
+    """Raises ToolDefinitionError for a name that model providers do not take."""
+    if not _NAME.fullmatch(name):
+        raise ToolDefinitionError(
+            f"tool {name!r}: a tool's name has 1 to 64 letters, digits, _ or -, and begins with a letter or _; "
+            f"try {_suggested(name)!r}, and .display_name({name!r}) for what people see"
+        )
+
+
+def _suggested(name: str) -> str:
+    cleaned = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:63].lower()
+    return cleaned if _NAME.fullmatch(cleaned) else f"_{cleaned}" if cleaned else "my_tool"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ToolBuilder(ABC):
+    """A tool in the making. Every step returns a copy, so that a common base can be shared."""
+
+    KIND: ClassVar[str]
+    """The wire's `type`, and the key of the kind's own part."""
+
+    name: str
+    shown_name: str | None = None
+    description: str = ""
+    approval: bool = False
+    approval_timeout: float | None = None
+    inputs: Inputs = field(default_factory=Inputs)
+
+    def __post_init__(self) -> None:
+        check_tool_name(self.name)
+
+    def describe(self, description: str) -> Self:
+        """What the tool does and when to use it, in words for the model."""
+        return replace(self, description=description)
+
+    def display_name(self, name: str) -> Self:
+        """What people see instead of the name."""
+        return replace(self, shown_name=name)
+
+    def display(self, name: str) -> Self:
+        """Older name of `display_name`."""
+        return self.display_name(name)
+
+    def param(self, name: str, schema: Any) -> Self:
+        """A parameter: a helper such as `string("City")`, a JSON Schema, a pydantic model or a type."""
+        return replace(self, inputs=self.inputs.with_param(name, schema, what=self._what))
+
+    def params(self, schema: Any) -> Self:
+        """All parameters at once: a pydantic model, a TypedDict, or the JSON Schema of an object."""
+        return replace(self, inputs=self.inputs.with_schema(schema, what=self._what))
+
+    def input_schema(self, schema: Any) -> Self:
+        """The same as `params`."""
+        return self.params(schema)
+
+    def require_approval(self, required: bool = True, *, timeout_seconds: float | None = None) -> Self:
+        """A person has to allow each call. Unanswered for `timeout_seconds` it is denied; 0 waits for ever."""
+        if timeout_seconds is not None and timeout_seconds < 0:
+            raise ToolDefinitionError(f"{self._what}: timeout_seconds={timeout_seconds!r}; write 0 to wait for ever")
+        return replace(self, approval=required, approval_timeout=timeout_seconds)
+
+    def build(self) -> ToolSpec:
+        """The tool as it travels, a fresh dict each time. Raises ToolDefinitionError where the parts do not agree."""
+        timeout = {} if self.approval_timeout is None else {"approval_timeout": self.approval_timeout}
+        return {
+            "name": self.name,
+            "display_name": self.shown_name or self.name,
+            "description": self.description,
+            "type": self.KIND,
+            "require_approval": self.approval,
+            **timeout,
+            self.KIND: self.config(),
+        }
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The kind's own part of the JSON."""
+
+    @property
+    def _what(self) -> str:
+        return f"tool {self.name!r}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, params=[{', '.join(self.inputs.properties)}])"
+
+    def _hint(self) -> dict[str, Any]:
+        """The declared parameters of a kind whose schema is the platform's to know: kept where there are some."""
+        return {"input_schema": self.inputs.to_schema()} if self.inputs else {}
+
+    def _filled(self, text: str, *, what: str, example: str) -> str:
+        """The text, which must be there and without white space."""
+        if not text or re.search(r"\s", text):
+            raise ToolDefinitionError(f"{self._what}: {what} {text!r} is empty or has blanks in it; write {example}")
+        return text
+
+    def _plain(self, values: Mapping[str, Any], *, what: str) -> dict[str, Any]:
+        """A copy of the values as JSON."""
+        try:
+            plain: dict[str, Any] = jsonable(values)
+        except NotJson as problem:
+            raise ToolDefinitionError(f"{self._what}: {what} has to be JSON, and {problem} is not") from None
+        return plain
