@@ -1,6 +1,6 @@
 """The whole REST surface on one page: what the client calls, the runtime serves and `openapi.json` prints.
 
-A row is found by its name; the sources of each are protocol.md 4.1 and 6.1 to 6.5.
+A row is found by its name; the sources of each are protocol.md 2.5, 3.2, 4.1, 5.1 and 6.1 to 6.5.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from agentkit.wire import (
     Agent,
     AgentVersion,
     AlwaysAllow,
+    App,
+    AppSession,
+    AppVersion,
+    CancelTaskRequest,
     Chat,
     ChatMessage,
     CreateAgentRequest,
+    CreateAppRequest,
     CreateFilesRequest,
     CursorListRequest,
     Decide,
+    DeletedFiles,
     FileRecord,
     InternalToolInfo,
     Interrupt,
@@ -28,7 +34,15 @@ from agentkit.wire import (
     ResourceStatus,
     RunAgentReply,
     RunAgentRequest,
+    RunTaskRequest,
+    SetCurrentVersion,
+    SetFeatured,
+    SetVisibility,
     SubmitToolResult,
+    Task,
+    TaskFile,
+    TaskLogs,
+    TaskTimings,
 )
 
 # -- agents --------------------------------------------------------------------------------------------------------
@@ -163,6 +177,152 @@ RUN_INTERRUPTS = Endpoint(
     NoneType,
     list[Interrupt],
     scope="conversations:read",
+)
+
+# -- tasks -----------------------------------------------------------------------------------------------------------
+
+RUN = Endpoint(
+    "POST",
+    "/run",
+    "Run an app and wait for its result, unless `wait` is false",
+    RunTaskRequest,
+    Task,
+    scope="apps:execute",
+    query=("wait",),
+    takes_key=True,
+)
+RUN_TASK = Endpoint(
+    "POST",
+    "/apps/run",
+    "Run an app; answers at once, unless `wait` is true",
+    RunTaskRequest,
+    Task,
+    scope="apps:execute",
+    query=("wait",),
+    takes_key=True,
+)
+LIST_TASKS = Endpoint("POST", "/tasks/list", "List tasks", CursorListRequest, Page[Task], scope="apps:read")
+FEATURED_TASKS = Endpoint(
+    "GET", "/tasks/featured", "List featured tasks", NoneType, Page[Task], scope="apps:read", query=("limit", "cursor")
+)
+GET_TASK = Endpoint("GET", "/tasks/{task_id}", "One task", NoneType, Task, scope="apps:read")
+DELETE_TASK = Endpoint(
+    "DELETE",
+    "/tasks/{task_id}",
+    "Cancel and delete a task, with `files` also what it made",
+    NoneType,
+    NoneType,
+    scope="apps:execute",
+    query=("files",),
+)
+TASK_STATUS = Endpoint(
+    "GET", "/tasks/{task_id}/status", "Status only, for polling", NoneType, ResourceStatus, scope="apps:read"
+)
+STREAM_TASK = Endpoint(
+    "GET",
+    "/tasks/{task_id}/stream",
+    "The task and its every change until it is over, as NDJSON or SSE",
+    NoneType,
+    NoneType,
+    scope="apps:read",
+    is_stream=True,
+)
+CANCEL_TASK = Endpoint(
+    "POST", "/tasks/{task_id}/cancel", "Cancel a task", CancelTaskRequest, Task, scope="apps:execute"
+)
+TASK_LOGS = Endpoint("GET", "/tasks/{task_id}/logs", "What the task printed", NoneType, TaskLogs, scope="apps:read")
+TASK_TIMINGS = Endpoint(
+    "GET", "/tasks/{task_id}/timings", "Where the task's time went", NoneType, TaskTimings, scope="apps:read"
+)
+TASK_FILES = Endpoint(
+    "GET",
+    "/tasks/{task_id}/files",
+    "The files of a task",
+    NoneType,
+    list[TaskFile],
+    scope="apps:read",
+    query=("role",),
+)
+DELETE_TASK_FILES = Endpoint(
+    "DELETE",
+    "/tasks/{task_id}/files",
+    "Delete the files of a task",
+    NoneType,
+    DeletedFiles,
+    scope="files:write",
+    query=("role",),
+)
+SET_TASK_VISIBILITY = Endpoint(
+    "POST", "/tasks/{task_id}/visibility", "Who may see the task", SetVisibility, Task, scope="apps:execute"
+)
+FEATURE_TASK = Endpoint(
+    "POST", "/tasks/{task_id}/featured", "Feature the task, or no longer", SetFeatured, Task, scope="apps:execute"
+)
+
+# -- sessions --------------------------------------------------------------------------------------------------------
+
+LIST_SESSIONS = Endpoint("GET", "/sessions", "The active sessions", NoneType, list[AppSession], scope="apps:read")
+GET_SESSION = Endpoint("GET", "/sessions/{session_id}", "One session", NoneType, AppSession, scope="apps:read")
+KEEP_SESSION = Endpoint(
+    "POST",
+    "/sessions/{session_id}/keepalive",
+    "Begin the idle time anew",
+    NoneType,
+    AppSession,
+    scope="apps:execute",
+)
+END_SESSION = Endpoint("DELETE", "/sessions/{session_id}", "End a session", NoneType, NoneType, scope="apps:execute")
+
+# -- apps ------------------------------------------------------------------------------------------------------------
+
+CREATE_APP = Endpoint(
+    "POST", "/apps", "Store an app, or a new version of one", CreateAppRequest, App, scope="apps:write"
+)
+LIST_APPS_GET = Endpoint("GET", "/apps", "List apps", NoneType, Page[App], scope="apps:read", query=("cursor", "limit"))
+LIST_APPS = Endpoint("POST", "/apps/list", "List apps", CursorListRequest, Page[App], scope="apps:read")
+GET_APP = Endpoint("GET", "/apps/{app_id}", "One app with its current version", NoneType, App, scope="apps:read")
+GET_APP_BY_NAME = Endpoint("GET", "/apps/{namespace}/{name}", "One app, by its name", NoneType, App, scope="apps:read")
+UPDATE_APP = Endpoint("POST", "/apps/{app_id}", "Change an app", CreateAppRequest, App, scope="apps:write")
+DELETE_APP = Endpoint(
+    "DELETE", "/apps/{app_id}", "Delete an app; its tasks stay", NoneType, NoneType, scope="apps:write"
+)
+SET_APP_VISIBILITY = Endpoint(
+    "POST", "/apps/{app_id}/visibility", "Who may see and run the app", SetVisibility, App, scope="apps:write"
+)
+LIST_APP_VERSIONS_GET = Endpoint(
+    "GET",
+    "/apps/{app_id}/versions",
+    "The versions of an app, newest first",
+    NoneType,
+    Page[AppVersion],
+    scope="apps:read",
+    query=("cursor", "limit"),
+)
+LIST_APP_VERSIONS = Endpoint(
+    "POST",
+    "/apps/{app_id}/versions/list",
+    "The versions of an app, newest first",
+    CursorListRequest,
+    Page[AppVersion],
+    scope="apps:read",
+)
+GET_APP_VERSION = Endpoint(
+    "GET", "/apps/{app_id}/versions/{version_id}", "One version of an app", NoneType, AppVersion, scope="apps:read"
+)
+SET_CURRENT_VERSION = Endpoint(
+    "PUT",
+    "/apps/{app_id}/versions/{version_id}/current",
+    "Make a version the one that runs",
+    NoneType,
+    App,
+    scope="apps:write",
+)
+SET_CURRENT_VERSION_POST = Endpoint(  # protocol.md 10, #26: the JavaScript SDK 0.6.10 still calls it
+    "POST", "/apps/{app_id}/current-version", "Make a version the one that runs", SetCurrentVersion, App,
+    scope="apps:write",
+)  # fmt: skip
+FLEET = Endpoint(
+    "GET", "/fleet", "The workers, the queue and what they have done", NoneType, dict[str, Any], scope="apps:read"
 )
 
 # -- files ---------------------------------------------------------------------------------------------------------

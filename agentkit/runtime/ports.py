@@ -1,4 +1,4 @@
-"""The ports of the runtime: what the loop needs from a database, a queue, a wire between watchers, and a model.
+"""The ports of the runtime: what it needs from a database, a queue, a wire between watchers, workers, and a model.
 
 Each port is a small Protocol; its implementations live in the folder of its name, found by file name, and all pass the
 port's conformance suite. The store is the truth; the others deliver at-least-once hints, so none is trusted for
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from agentkit.runtime.records import Record
-from agentkit.wire import LLMDelta
+from agentkit.wire import LLMDelta, TaskLogType, TaskStatus
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Wake:
 class Commit:
     """What a transaction changed, told after it is durable."""
 
-    events: Mapping[str, int] = field(default_factory=dict[str, int])  # chat id -> its highest seq
+    events: Mapping[str, int] = field(default_factory=dict[str, int])  # chat id -> its highest seq; task id -> version
     wakes: Sequence[Wake] = ()
 
 
@@ -117,8 +118,15 @@ class Writing(Reading, Protocol):
         """Drops the chat's events below this seq."""
         ...
 
+    def tell(self, id: str, version: int) -> None:
+        """Hints to the watchers of this id that its record is at `version` now; nothing is appended to a log."""
+        ...
+
     def wake(self, chat_id: str, *, at: str | None = None) -> None:
-        """Records that the chat should be advanced, now or at a time; the earlier of two times stays."""
+        """Records that the chat should be advanced, now or at a time; the earlier of two times stays.
+
+        What is no chat is woken by `kind:id`, as in `task:7jnx8hn0...`.
+        """
         ...
 
     def clear_wake(self, chat_id: str) -> None:
@@ -201,6 +209,164 @@ class Bus(Protocol):
 
     def live(self, chat_id: str, frame: Live) -> None:
         """Sends a frame that is not stored."""
+        ...
+
+
+# -- Fleet: where app functions run --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A task that waits for a worker: what the queue needs to know. Tickets of one `lane` keep their order."""
+
+    task_id: str
+    lane: str  # who waits in line together: an owner's tasks of one app version
+    version_id: str
+    setup_key: str = ""  # equal where the setup is: such workers are warm
+    session_id: str | None = None  # only this session's worker may run it
+    workers: Sequence[str] = ()  # only these workers may, where any are named
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An app version made ready to be run on this machine."""
+
+    folder: Path  # holds inf.yml and inference.py
+    python: Path  # the interpreter of its environment
+    env: Mapping[str, str] = field(default_factory=dict[str, str])  # its own variables and secrets, nothing else
+    is_compat: bool = False  # `import inferencesh` means agentkit there
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is given to do, once the task was claimed for it."""
+
+    task_id: str
+    app_id: str
+    version_id: str
+    function: str | None  # None: the app's default
+    input: Any
+    setup: Any
+    owner: str
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file as an app sees it: bytes on this machine, and how the platform calls it."""
+
+    path: Path
+    uri: str = ""
+    content_type: str = ""
+    filename: str = ""
+    size: int | None = None
+
+
+EndKind: TypeAlias = Literal["completed", "failed", "cancelled", "lost", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a task ended. `lost`: its worker died; `timeout`: it ran out of time."""
+
+    kind: EndKind
+    output: Any = None
+    error: str = ""
+
+
+class Desk(Protocol):
+    """What the fleet tells, and asks for: the platform's side of the port. Every method may be repeated safely."""
+
+    async def claim(self, task_id: str, *, worker_id: str) -> Job | None:
+        """Takes the task for this worker: it is dispatched now. None: it is over, cancelled, or somebody else's."""
+        ...
+
+    async def source(self, task_id: str, version_id: str) -> Source:
+        """Makes the app version ready; the task is shown as preparing where that takes work. Raises AppError."""
+        ...
+
+    async def moved(self, task_id: str, *statuses: TaskStatus) -> bool:
+        """The task went through these statuses. False: it is to be cancelled, or over already; go no further."""
+        ...
+
+    async def fetch(self, task_id: str, folder: Path) -> Mapping[str, LocalFile]:
+        """The platform's own files that the task's input names, by URI, put into `folder`. Raises AppError."""
+        ...
+
+    async def keep(self, task_id: str, file: LocalFile) -> dict[str, Any]:
+        """Stores a file that the app made; returns what stands for it in the output (`{"uri": ...}`)."""
+        ...
+
+    def logged(self, task_id: str, kind: TaskLogType, text: str) -> None:
+        """The app printed this. Never blocks; what is too much is dropped with a line that says so."""
+        ...
+
+    async def produced(self, task_id: str, output: Any) -> None:
+        """The output so far: it replaces what was told before."""
+        ...
+
+    async def ended(self, task_id: str, end: End) -> None:
+        """The task is over; the first end counts."""
+        ...
+
+    async def worker_lost(self, session_id: str, reason: str) -> None:
+        """The session's worker is gone: the session is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker, for people who look."""
+
+    id: str
+    pid: int | None
+    version_id: str
+    session_id: str | None
+    state: str  # starting, idle, busy, stopping
+    task_id: str | None
+    calls: int
+    rss_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """The pool, for people who look; counters since the start."""
+
+    size: int
+    queued: int
+    workers: Sequence[WorkerInfo]
+    counters: Mapping[str, int]  # started, lost, released, killed, completed, failed, cancelled, warm, cold
+
+
+class Fleet(Protocol):
+    """Runs app functions, one at a time per worker. Losing it loses no task: the store knows which are open."""
+
+    def run(self, desk: Desk) -> AbstractAsyncContextManager[None]:
+        """While entered, workers take tickets; leaving ends every worker and whatever it started."""
+        ...
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queues the task. Never blocks, never fails; a task that is queued or running already is not queued twice."""
+        ...
+
+    def cancel(self, task_id: str, *, timeout_seconds: float | None = None, force: bool = False) -> bool:
+        """Cancels the task here: dropped from the queue, or its app is asked, then told, then killed.
+
+        `timeout_seconds`: how long it may take on its own; `force`: it is killed at once. False: it is not here.
+        """
+        ...
+
+    def lease(self, session_id: str, *, workers: Sequence[str] = ()) -> bool:
+        """Keeps a place for a session's worker. False: every worker (that is named) is leased to another one."""
+        ...
+
+    def release(self, session_id: str) -> None:
+        """Ends the session's worker, after what it is doing."""
+        ...
+
+    def state(self) -> FleetState:
+        """How the pool is doing."""
         ...
 
 

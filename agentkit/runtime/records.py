@@ -13,12 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentkit.wire import (
     AgentConfig,
     AgentRunState,
+    AppSessionStatus,
+    AppVersionInput,
     ChatMessageRole,
     ChatMessageStatus,
     ChatStatus,
     InterruptReason,
     InterruptResolution,
     InterruptStatus,
+    TaskLogType,
+    TaskStatus,
     ToolInvocationStatus,
     ToolType,
 )
@@ -27,6 +31,8 @@ __all__ = [
     "RECORDS",
     "AgentRecord",
     "AgentVersionRecord",
+    "AppRecord",
+    "AppVersionRecord",
     "ChatRecord",
     "IdempotencyRecord",
     "InterruptRecord",
@@ -36,7 +42,11 @@ __all__ = [
     "Record",
     "RunAgent",
     "RunRecord",
+    "SessionRecord",
     "StoredFile",
+    "TaskLogRecord",
+    "TaskRecord",
+    "WebhookRecord",
 ]
 
 
@@ -195,6 +205,122 @@ class AgentVersionRecord(Record):
     config: AgentConfig
 
 
+class AppRecord(Record):
+    """An app: `namespace/name`, and which version is current ("" until one is)."""
+
+    KIND = "app"
+    INDEX = ("owner", "namespace", "name", "visibility")
+
+    owner: str
+    namespace: str
+    name: str
+    version_id: str = ""
+    description: str = ""
+    agent_description: str = ""
+    category: str = ""
+    images: dict[str, Any] = Field(default_factory=dict)
+    visibility: str = "private"
+
+
+class AppVersionRecord(Record):
+    """One version of an app. Its code is a zip among the files, or, where it was given in code, a folder."""
+
+    KIND = "app_version"
+    INDEX = ("app_id", "checksum")
+
+    app_id: str
+    config: AppVersionInput
+    checksum: str = ""
+    bundle_sha256: str | None = None
+    folder: str | None = None
+    is_compat: bool = False
+
+
+class TaskRecord(Record):
+    """One execution of an app's function. `events` has one entry per transition: `{id, status, event_time}`."""
+
+    KIND = "task"
+    INDEX = ("owner", "status", "session_id", "app_id", "app_version_id", "engine_id")
+
+    owner: str
+    status: TaskStatus = TaskStatus.RECEIVED
+    app_id: str
+    app_version_id: str
+    function: str | None = None
+    input: Any = None
+    setup: Any = None
+    output: Any = None
+    error: str | None = None
+    end_kind: str = ""  # how it ended: see ports.End
+    session_id: str | None = None
+    session_timeout: int | None = None
+    infra: str | None = None
+    workers: list[str] = Field(default_factory=list[str])
+    webhook: str | None = None
+    run_at: str | None = None
+    engine_id: str | None = None  # the process whose fleet has it
+    worker_id: str | None = None
+    attempts: int = 0  # how often a worker took it
+    is_idempotent: bool = False  # may run again when its worker or server died half-way
+    timeout_seconds: float | None = None
+    is_cancel_wanted: bool = False
+    events: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    output_files: list[str] = Field(default_factory=list[str])  # ids of files the app made
+    visibility: str = "private"
+    is_featured: bool = False
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    chat_id: str | None = None
+    agent_id: str | None = None
+    finished_at: str | None = None
+
+
+class TaskLogRecord(Record):
+    """A piece of what a phase of a task printed; pieces of one task in insertion order."""
+
+    KIND = "task_log"
+    INDEX = ("task_id",)
+
+    task_id: str
+    log_type: TaskLogType
+    text: str
+
+
+class SessionRecord(Record):
+    """A worker leased over several tasks. While a call waits or runs it does not expire."""
+
+    KIND = "session"
+    INDEX = ("owner", "status", "engine_id")
+
+    owner: str
+    app_id: str
+    app_version_id: str
+    setup: Any = None
+    status: AppSessionStatus = AppSessionStatus.ACTIVE
+    engine_id: str | None = None
+    worker_id: str | None = None
+    expires_at: str = ""
+    ended_at: str | None = None
+    is_lost: bool = False  # its worker died
+    end_reason: str = ""
+    task_id: str | None = None
+    call_count: int = 0
+    last_call_at: str | None = None
+    idle_timeout: int = 60
+
+
+class WebhookRecord(Record):
+    """A webhook to deliver, at least once; removed when it was, or was given up."""
+
+    KIND = "webhook"
+    INDEX = ("task_id",)
+
+    owner: str
+    task_id: str
+    url: str
+    attempts: int = 0
+    last_error: str = ""
+
+
 class StoredFile(Record):
     """A file: its bytes lie beside the database under their hash. `upload_token` guards the one PUT."""
 
@@ -242,6 +368,12 @@ RECORDS: tuple[type[Record], ...] = (
     InterruptRecord,
     AgentRecord,
     AgentVersionRecord,
+    AppRecord,
+    AppVersionRecord,
+    TaskRecord,
+    TaskLogRecord,
+    SessionRecord,
+    WebhookRecord,
     StoredFile,
     KeyRecord,
     IdempotencyRecord,

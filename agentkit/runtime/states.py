@@ -1,7 +1,7 @@
-"""RUN, INVOCATION and INTERRUPT: which event takes a row from which state to which. Tables, no branches.
+"""RUN, INVOCATION, INTERRUPT, TASK and SESSION: which event takes a row from which state to which. Tables, no branches.
 
 A pair that is absent cannot happen; `after` then raises `Refused`, and the caller either has a bug or lost a race.
-Terminal states have no row. Sources: design.md 5, protocol.md 6.3 ("Transitions").
+Terminal states have no row. Sources: design.md 5, protocol.md 2.4, 3.1, 6.3 ("Transitions").
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, TypeVar
 
-from agentkit.wire import AgentRunState, InterruptStatus, ToolInvocationStatus
+from agentkit.wire import AgentRunState, AppSessionStatus, InterruptStatus, TaskStatus, ToolInvocationStatus
 
 __all__ = [
     "INTERRUPT",
     "INVOCATION",
     "RUN",
+    "SESSION",
+    "TASK",
     "InterruptEvent",
     "InvocationEvent",
     "Refused",
     "RunEvent",
+    "SessionEvent",
+    "TaskEvent",
     "after",
     "is_open",
 ]
@@ -61,7 +65,33 @@ class InterruptEvent(Enum):
     CANCEL = auto()
 
 
+class TaskEvent(Enum):
+    """What happens to a task."""
+
+    QUEUE = auto()  # its time has come: it waits for a worker
+    CLAIM = auto()  # a worker took it
+    PREPARE = auto()  # the app's environment is made
+    SERVE = auto()  # the app is loaded
+    SET_UP = auto()  # the app's setup runs
+    RUN = auto()  # its function was called: from here on it may have had effects
+    UPLOAD = auto()  # the files it made are stored
+    COMPLETE = auto()
+    FAIL = auto()
+    CANCEL = auto()  # somebody wants it cancelled
+    CANCELLED = auto()  # it has stopped
+    AGAIN = auto()  # its worker or server is gone, and it may be run once more
+
+
+class SessionEvent(Enum):
+    """What happens to a session."""
+
+    END = auto()  # somebody ended it
+    EXPIRE = auto()  # it was idle for too long
+    LOSE = auto()  # its worker is gone
+
+
 _R, _V, _I = AgentRunState, ToolInvocationStatus, InterruptStatus
+_T, _S, _E = TaskStatus, AppSessionStatus, TaskEvent
 
 RUN: Final[dict[AgentRunState, dict[RunEvent, AgentRunState]]] = {
     _R.SUBMITTED: {
@@ -126,6 +156,34 @@ INTERRUPT: Final[dict[InterruptStatus, dict[InterruptEvent, InterruptStatus]]] =
     },
 }
 
+_STOPS: Final = {_E.FAIL: _T.FAILED, _E.CANCEL: _T.CANCELLING, _E.AGAIN: _T.QUEUED}
+
+TASK: Final[dict[TaskStatus, dict[TaskEvent, TaskStatus]]] = {
+    _T.RECEIVED: {_E.QUEUE: _T.QUEUED, _E.FAIL: _T.FAILED, _E.CANCEL: _T.CANCELLED},
+    _T.QUEUED: {_E.CLAIM: _T.DISPATCHED, _E.FAIL: _T.FAILED, _E.CANCEL: _T.CANCELLED},
+    _T.DISPATCHED: {
+        _E.PREPARE: _T.PREPARING,
+        _E.SERVE: _T.SERVING,
+        _E.SET_UP: _T.SETTING_UP,
+        _E.RUN: _T.RUNNING,  # a warm worker
+        **_STOPS,
+    },
+    _T.PREPARING: {_E.SERVE: _T.SERVING, _E.SET_UP: _T.SETTING_UP, _E.RUN: _T.RUNNING, **_STOPS},
+    _T.SERVING: {_E.SET_UP: _T.SETTING_UP, _E.RUN: _T.RUNNING, **_STOPS},
+    _T.SETTING_UP: {_E.RUN: _T.RUNNING, **_STOPS},
+    _T.RUNNING: {_E.UPLOAD: _T.UPLOADING, _E.COMPLETE: _T.COMPLETED, **_STOPS},
+    _T.UPLOADING: {_E.COMPLETE: _T.COMPLETED, **_STOPS},
+    _T.CANCELLING: {_E.CANCELLED: _T.CANCELLED, _E.COMPLETE: _T.CANCELLED, _E.FAIL: _T.CANCELLED},
+}
+
+SESSION: Final[dict[AppSessionStatus, dict[SessionEvent, AppSessionStatus]]] = {
+    _S.ACTIVE: {
+        SessionEvent.END: _S.ENDED,
+        SessionEvent.EXPIRE: _S.EXPIRED,
+        SessionEvent.LOSE: _S.ENDED,
+    },
+}
+
 State = TypeVar("State", bound=Enum)
 Event = TypeVar("Event", bound=Enum)
 
@@ -139,7 +197,7 @@ def after(table: dict[State, dict[Event, State]], state: State, event: Event) ->
     try:
         return table[state][event]
     except KeyError:
-        raise Refused(f"{event.name} cannot happen while {state.value}") from None
+        raise Refused(f"{event.name} cannot happen while {state.name.lower()}") from None
 
 
 def is_open(table: dict[State, dict[Event, State]], state: State) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "MetaItemType",
     "RequiredIntegration",
     "RequiredSecret",
+    "SetCurrentVersion",
     "VideoResolution",
 ]
 
@@ -187,3 +188,9 @@ class CreateAppRequest(Wire):
     images: Images | None = None
     version: AppVersionInput | None = None
     preserve_current_version: bool = False
+
+
+class SetCurrentVersion(Wire):
+    """The body of the older way to make a version current."""
+
+    version_id: str = ""

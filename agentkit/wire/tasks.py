@@ -13,11 +13,17 @@ from agentkit.wire.apps import App, AppVersion
 from agentkit.wire.files import ContentRating
 
 __all__ = [
+    "CancelTaskRequest",
+    "DeletedFiles",
     "Infra",
     "RunTaskRequest",
+    "SetFeatured",
+    "SetVisibility",
+    "SkippedFile",
     "Task",
     "TaskAction",
     "TaskEvent",
+    "TaskFile",
     "TaskLog",
     "TaskLogType",
     "TaskLogs",
@@ -238,6 +244,51 @@ class RunTaskRequest(Wire):
     stream: bool | None = None
     run_at: str | None = None
     metadata: TaskMetadata | None = None
+
+
+class CancelTaskRequest(Wire):
+    """The body of `POST /tasks/{id}/cancel`, all of it optional: `force` kills at once; `timeout` is in seconds."""
+
+    force: bool | None = None
+    timeout: float | None = None
+
+
+class SetVisibility(Wire):
+    """Who may see a task or an app: private, public, unlisted."""
+
+    visibility: str = "private"
+
+
+class SetFeatured(Wire):
+    """Whether a task is shown among the featured ones."""
+
+    is_featured: bool = True
+
+
+class TaskFile(Whole):
+    """A file that a task was given or made; `size` in bytes."""
+
+    id: str = ""
+    created_at: str = ""
+    role: str = ""  # input, output
+    uri: str = ""
+    filename: str = ""
+    content_type: str = ""
+    size: int | None = None
+
+
+class SkippedFile(Wire):
+    """A file that was left where it is, and why."""
+
+    id: str = ""
+    reason: str = ""
+
+
+class DeletedFiles(Whole):
+    """Which files of a task were deleted."""
+
+    deleted: list[str] = Field(default_factory=list[str])
+    skipped: list[SkippedFile] = Field(default_factory=list[SkippedFile])
 
 
 class TaskLogs(Whole):

@@ -153,6 +153,10 @@ class Change(View):
         """Drops the chat's events below this seq."""
         self._execute("DELETE FROM events WHERE chat_id = ? AND seq < ?", [chat_id, keep_from])
 
+    def tell(self, id: str, version: int) -> None:
+        """Hints to the watchers of this id that its record is at `version` now."""
+        self._grown[id] = version
+
     def wake(self, chat_id: str, *, at: str | None = None) -> None:
         """Records that the chat should be advanced, now or at a time; the earlier of two times stays."""
         wanted = None if at is None else _text(datetime.fromisoformat(at))  # one form, so that text order is time order

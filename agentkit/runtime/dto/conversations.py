@@ -1,37 +1,30 @@
-"""What a client sees of a record: the platform's DTOs (protocol.md 6.3), rendered from rows."""
+"""Chats, messages, runs, tool calls and interrupts as a client sees them (protocol.md 6.3)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentkit.runtime.ids import SHORT
+from agentkit.runtime.dto._common import common
 from agentkit.runtime.ports import Reading
 from agentkit.runtime.records import (
-    AgentRecord,
-    AgentVersionRecord,
     ChatRecord,
     InterruptRecord,
     InvocationRecord,
     MessageRecord,
-    Record,
     RunRecord,
-    StoredFile,
 )
 from agentkit.wire import (
-    Agent,
     AgentData,
     AgentRun,
-    AgentVersion,
     Chat,
     ChatMessage,
-    FileRecord,
     Interrupt,
     InterruptStatus,
     ToolInvocation,
 )
 
-__all__ = ["agent", "agent_version", "chat", "file", "interrupt", "invocation", "message", "run"]
+__all__ = ["chat", "interrupt", "invocation", "message", "messages", "run"]
 
 RESULT_IN_STREAM = 16_384  # characters; protocol.md 1.7 rule 8: results are cut inside snapshots
 
@@ -41,7 +34,7 @@ def chat(tx: Reading, record: ChatRecord, *, with_messages: bool = False) -> dic
     active = tx.get(RunRecord, record.run_id) if record.run_id else None
     interrupts = tx.find(InterruptRecord, chat_id=record.id, status=InterruptStatus.PENDING)
     body = Chat(
-        **_common(record),
+        **common(record),
         status=record.status,
         output=record.output,
         context=record.context,
@@ -75,7 +68,7 @@ def messages(tx: Reading, chat_id: str) -> list[MessageRecord]:
 def run(record: RunRecord) -> dict[str, Any]:
     """The AgentRunDTO."""
     return AgentRun(
-        **_common(record),
+        **common(record),
         chat_id=record.chat_id,
         user_message_id=record.user_message_id,
         state=record.state,
@@ -98,7 +91,7 @@ def message(
     invocations = tx.find(InvocationRecord, message_id=record.id, order_by="created_at")
     return ChatMessage.parse(
         {
-            **_common(record),
+            **common(record),
             "chat_id": record.chat_id,
             "agent_run_id": record.run_id,
             "order": record.order,
@@ -119,7 +112,7 @@ def invocation(record: InvocationRecord, *, cut: bool = False) -> dict[str, Any]
     is_cut = cut and result is not None and len(result) > RESULT_IN_STREAM
     body = ToolInvocation.parse(
         {
-            **_common(record),
+            **common(record),
             "chat_message_id": record.message_id,
             "tool_invocation_id": record.call_id,
             "type": record.type,
@@ -139,7 +132,7 @@ def interrupt(record: InterruptRecord) -> dict[str, Any]:
     """The InterruptDTO, with `arguments_hash`, `resolved_by` and `note` beside the platform's fields."""
     return Interrupt.parse(
         {
-            **_common(record),
+            **common(record),
             "run_id": record.run_id,
             "chat_id": record.chat_id,
             "reason": record.reason,
@@ -156,57 +149,3 @@ def interrupt(record: InterruptRecord) -> dict[str, Any]:
             "note": record.note,
         }
     ).to_wire()
-
-
-def agent(tx: Reading, record: AgentRecord) -> dict[str, Any]:
-    """The AgentDTO with its current version."""
-    version = tx.get(AgentVersionRecord, record.version_id)
-    body = Agent.parse(
-        {
-            **_common(record),
-            "namespace": record.namespace,
-            "name": record.name,
-            "images": record.images,
-            "visibility": record.visibility,
-            "version_id": record.version_id,
-        }
-    ).to_wire()
-    body["version"] = agent_version(version) if version else None
-    return body
-
-
-def agent_version(record: AgentVersionRecord) -> dict[str, Any]:
-    """The AgentVersionDTO: the config's fields beside the identity."""
-    config = record.config.to_wire()
-    return AgentVersion.parse({**config, **_common(record), "agent_id": record.agent_id}).to_wire()
-
-
-def file(record: StoredFile, *, base_url: str, upload_token: str | None = None) -> dict[str, Any]:
-    """The FileDTO; `upload_url` only in the answer that announces the file."""
-    content = f"{base_url}/files/{record.id}/content"
-    return FileRecord.parse(
-        {
-            **_common(record),
-            "path": record.path,
-            "upload_url": f"{content}?token={upload_token}" if upload_token else "",
-            "uri": file_uri(record),
-            "content_type": record.content_type,
-            "size": record.size,
-            "filename": record.filename,
-            "visibility": "public" if record.public else "private",
-        }
-    ).to_wire()
-
-
-def file_uri(record: StoredFile) -> str:
-    """`inf://files/<id>/<name>`: opaque to clients, the same wherever the runtime listens (protocol.md 4.1)."""
-    return f"inf://files/{record.id}/{record.filename or 'file'}"
-
-
-def _common(record: Record) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "short_id": record.id[:SHORT],
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-    }

@@ -1,0 +1,104 @@
+"""Chats, tool calls and questions to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentkit.protocol import api
+from agentkit.runtime.handlers._routes import routes
+from agentkit.runtime.handlers._streams import framed, items
+from agentkit.runtime.routes import Asked
+from agentkit.runtime.streams import Stream
+from agentkit.wire import CursorListRequest
+
+
+@routes.on(api.LIST_CHATS)
+async def list_chats(asked: Asked) -> Any:
+    """A page of chats."""
+    return await asked.platform.chats.page(asked.owner, asked.body)
+
+
+@routes.on(api.GET_CHAT)
+async def get_chat(asked: Asked) -> Any:
+    """With its messages."""
+    return await asked.platform.chats.get(asked.owner, asked["chat_id"])
+
+
+@routes.on(api.DELETE_CHAT)
+async def delete_chat(asked: Asked) -> None:
+    """Stopped first."""
+    await asked.platform.chats.delete(asked.owner, asked["chat_id"])
+
+
+@routes.on(api.CHAT_STATUS)
+async def chat_status(asked: Asked) -> Any:
+    """As pollers need it."""
+    return await asked.platform.chats.status(asked.owner, asked["chat_id"])
+
+
+@routes.on(api.CHAT_MESSAGES)
+async def chat_messages(asked: Asked) -> Any:
+    """A page, newest first."""
+    wanted = CursorListRequest(limit=asked.number("limit"), cursor=asked.request.query_params.get("cursor"))
+    return await asked.platform.chats.messages(asked.owner, asked["chat_id"], wanted)
+
+
+@routes.on(api.STREAM_CHAT)
+async def stream_chat(asked: Asked) -> Stream:
+    """Without end, from the cursor on: `?after=`, or what an EventSource sends when it comes back."""
+    after = asked.number("after")
+    last = asked.request.headers.get("last-event-id", "")
+    if after is None and last.isascii() and last.isdecimal() and len(last) < 19:
+        after = int(last)  # any other id is none of ours: a snapshot
+    frames = await asked.platform.chats.watch(asked.owner, asked["chat_id"], after=after)
+    return items(asked, framed(frames))
+
+
+@routes.on(api.STOP_CHAT)
+async def stop_chat(asked: Asked) -> None:
+    """Nothing to do when idle."""
+    await asked.platform.chats.stop(asked.owner, asked["chat_id"])
+
+
+@routes.on(api.SUBMIT_TOOL_RESULT)
+async def submit_tool_result(asked: Asked) -> Any:
+    """A client's answer to its tool."""
+    return await asked.platform.chats.submit_result(asked.owner, asked["invocation_id"], asked.body, once=asked.once)
+
+
+@routes.on(api.INVOKE_TOOL)
+async def invoke_tool(asked: Asked) -> Any:
+    """Approve."""
+    return await asked.platform.chats.invoke(
+        asked.owner, asked["invocation_id"], asked.body, by=asked.owner, once=asked.once
+    )
+
+
+@routes.on(api.REJECT_TOOL)
+async def reject_tool(asked: Asked) -> Any:
+    """Reject."""
+    return await asked.platform.chats.reject(
+        asked.owner, asked["invocation_id"], asked.body, by=asked.owner, once=asked.once
+    )
+
+
+@routes.on(api.ALWAYS_ALLOW)
+async def always_allow(asked: Asked) -> Any:
+    """Approve, and do not ask again."""
+    return await asked.platform.chats.always_allow(
+        asked.owner, asked["chat_id"], asked["invocation_id"], asked.body, by=asked.owner
+    )
+
+
+@routes.on(api.RESOLVE_INTERRUPT)
+async def resolve_interrupt(asked: Asked) -> Any:
+    """Allow or deny, once."""
+    return await asked.platform.chats.resolve(
+        asked.owner, asked["interrupt_id"], asked.body, by=asked.owner, once=asked.once
+    )
+
+
+@routes.on(api.RUN_INTERRUPTS)
+async def run_interrupts(asked: Asked) -> Any:
+    """All questions of a run."""
+    return await asked.platform.chats.run_interrupts(asked.owner, asked["run_id"])
