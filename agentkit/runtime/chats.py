@@ -14,7 +14,7 @@ from agentkit.runtime.hub import Frame, Hub
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.interrupts import Decision
 from agentkit.runtime.loop import Models
-from agentkit.runtime.ports import Engine, Reading, Store, Wake, Writing
+from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import (
     ChatRecord,
     InterruptRecord,
@@ -42,9 +42,8 @@ __all__ = ["Chats"]
 class Chats(Service):
     """Everything about chats, their tool invocations and their interrupts."""
 
-    def __init__(self, store: Store, *, engine: Engine, hub: Hub, models: Models, agents: Agents, files: Files) -> None:
+    def __init__(self, store: Store, *, hub: Hub, models: Models, agents: Agents, files: Files) -> None:
         super().__init__(store)
-        self._engine = engine
         self._hub = hub
         self._models = models
         self._agents = agents
@@ -81,10 +80,7 @@ class Chats(Service):
             attachments=attachments,
             on_busy=on_busy,
         )
-        reply = await self._write(lambda tx: runs.start(tx, start), once=once)
-        if on_busy == "interrupt" and not (once and once.is_replay):
-            self._cut(reply["assistant_message"]["chat_id"])
-        return reply
+        return await self._write(lambda tx: runs.start(tx, start), once=once)
 
     async def get(self, owner: str, chat_id: str) -> dict[str, Any]:
         """GET /chats/{id}, with its messages."""
@@ -129,13 +125,10 @@ class Chats(Service):
         full_id = (await self._store.read(lambda tx: _owned(tx, chat_id, owner))).id
         said = self._hub.draft(full_id)
 
-        def change(tx: Writing) -> str | None:
-            work = Work.owned(tx, full_id, owner=owner)
-            return work.chat.id if runs.stop(work, said=said) else None
+        def change(tx: Writing) -> None:
+            runs.stop(Work.owned(tx, full_id, owner=owner), said=said)
 
-        stopped = await self._write(change)
-        if stopped:
-            self._cut(stopped)
+        await self._write(change)
 
     async def delete(self, owner: str, chat_id: str) -> None:
         """DELETE /chats/{id}: stops it and forgets everything of it."""
@@ -148,11 +141,11 @@ class Chats(Service):
                     tx.delete(record)
             tx.prune_events(work.chat.id, keep_from=tx.event_range(work.chat.id)[1] + 1)
             tx.clear_wake(work.chat.id)
+            tx.cut(work.chat.id)
             tx.delete(work.chat)
             return work.chat.id
 
         deleted = await self._write(change)
-        self._engine.cancel(deleted)
         self._hub.end(deleted)
 
     # -- tool invocations and interrupts ---------------------------------------------------------------------------
@@ -223,11 +216,6 @@ class Chats(Service):
             return [dto.interrupt(each) for each in tx.find(InterruptRecord, run_id=run.id)]
 
         return await self._store.read(look)
-
-    def _cut(self, chat_id: str) -> None:
-        """Ends the advance under way; wakes again, because a new run's advance may have begun since the commit."""
-        self._engine.cancel(chat_id)
-        self._engine.wake(Wake(chat_id))
 
     async def _decide(
         self,

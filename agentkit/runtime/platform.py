@@ -54,7 +54,7 @@ class Platform:
         self.agents = Agents(store)
         self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits or Limits())
         hub = Hub(store, bus, draft=self._loop.draft)
-        self.chats = Chats(store, engine=engine, hub=hub, models=models, agents=self.agents, files=self.files)
+        self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -76,6 +76,8 @@ class Platform:
         await self._stack.aclose()
 
     def _told(self, commit: Commit) -> None:
+        for chat_id in commit.cuts:
+            self._engine.cancel(chat_id)
         for chat_id, seq in commit.events.items():
             self._bus.grew(chat_id, seq)
         for wake in commit.wakes:

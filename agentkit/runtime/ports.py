@@ -52,6 +52,7 @@ class Commit:
 
     events: Mapping[str, int] = field(default_factory=dict[str, int])  # chat id -> its highest seq; task id -> version
     wakes: Sequence[Wake] = ()
+    cuts: Sequence[str] = ()  # chats whose advance under way was overtaken: to be cut before anything is woken
 
 
 class Reading(Protocol):
@@ -133,6 +134,10 @@ class Writing(Reading, Protocol):
         """Forgets the chat's recorded wake-up."""
         ...
 
+    def cut(self, chat_id: str) -> None:
+        """The advance that is under way for the chat was overtaken by this change: told, so that it is cancelled."""
+        ...
+
 
 class Store(Protocol):
     """The truth. `write` runs its function alone, in one durable transaction; an exception from it rolls back."""
@@ -154,7 +159,7 @@ class Store(Protocol):
         ...
 
     def on_commit(self, told: Callable[[Commit], None]) -> None:
-        """Calls this in the event loop after each commit that appended events or wake-ups."""
+        """Calls this in the event loop after each commit that has something to tell."""
         ...
 
 

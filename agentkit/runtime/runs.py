@@ -135,6 +135,7 @@ def stop(work: Work, *, said: Mapping[str, Any] | None = None) -> bool:
     if run:
         keep_said(work, run, said)
         end(work, run, RunEvent.STOP)
+        work.tx.cut(work.chat.id)
     return bool(waiting or run)
 
 

@@ -112,11 +112,12 @@ class Change(View):
         super().__init__(db, clock)
         self._grown: dict[str, int] = {}
         self._woken: dict[str, Wake] = {}
+        self._cut: dict[str, None] = {}
 
     @property
     def commit(self) -> Commit:
         """What there is to tell once this is durable."""
-        return Commit(events=dict(self._grown), wakes=tuple(self._woken.values()))
+        return Commit(events=dict(self._grown), wakes=tuple(self._woken.values()), cuts=tuple(self._cut))
 
     def insert(self, record: R) -> R:
         """Adds the record; returns it with `version` 1 and its times. Raises Stale if the id exists."""
@@ -171,6 +172,10 @@ class Change(View):
         self._execute("DELETE FROM wakes WHERE chat_id = ?", [chat_id])
         self._woken.pop(chat_id, None)
 
+    def cut(self, chat_id: str) -> None:
+        """The advance under way for the chat was overtaken by this change."""
+        self._cut[chat_id] = None
+
     def _one(self, sql: str, values: Sequence[Plain], otherwise: str) -> None:
         if self._execute(sql, values).rowcount != 1:
             raise Stale(otherwise)
@@ -183,7 +188,8 @@ def merged(commits: Sequence[Commit]) -> Commit:
     for commit in commits:
         events |= commit.events  # later ones are higher
         wakes |= {(wake.chat_id, wake.at): wake for wake in commit.wakes}
-    return Commit(events=events, wakes=tuple(wakes.values()))
+    cuts = dict.fromkeys(chat_id for commit in commits for chat_id in commit.cuts)
+    return Commit(events=events, wakes=tuple(wakes.values()), cuts=tuple(cuts))
 
 
 def _whole(record: R, **stamps: Any) -> R:

@@ -162,7 +162,7 @@ class Writer:
     def _deliver(self, batch: list[Job[object]]) -> None:
         """Tells the commit, then answers each caller: in the event loop, in commit order, without a pause between."""
         commit = merged([job.commit for job in batch if job.failure is None])
-        if commit.events or commit.wakes:
+        if commit.events or commit.wakes or commit.cuts:
             for told in self._told:
                 try:
                     told(commit)

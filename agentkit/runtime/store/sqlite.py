@@ -117,7 +117,7 @@ class SqliteStore:
         return await to_thread.run_sync(session.look, look, limiter=session.limiter)
 
     def on_commit(self, told: Callable[[Commit], None]) -> None:
-        """Calls this in the event loop after each commit that appended events or wake-ups, before its writers go on.
+        """Calls this in the event loop after each commit that has something to tell, before its writers go on.
 
         Commits are told in their order; several writes that were committed together are told as one.
         """
