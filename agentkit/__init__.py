@@ -5,12 +5,13 @@ The house, from the ground up (an arrow may skip a floor, never turn):
     wire        what travels: models that keep what they do not know
     errors      every exception, drawn as a tree
     tools       builders: a chain of calls, or a typed function, to JSON Schema
-    protocol    thinking without I/O: the REST table, streams, deltas, the turn machine
+    protocol    thinking without I/O: the REST table, streams, deltas, the turn machine, the task machine
+    apps        what an app's author imports, and what reads an app's folder
     client      I/O for people who use a platform
-    runtime     I/O for people who serve one: store, engine, bus, models, loop, server
+    runtime     I/O for people who serve one: store, engine, fleet, bus, models, loop, server
     local       Runtime: both in one process
     testing     scripted models
-    cli         agentkit serve
+    cli         agentkit serve, app, task, session
 
 Names are loaded when they are first used, so `import agentkit` is quick.
 """
@@ -23,6 +24,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from agentkit.apps import AudioMeta as AudioMeta
+    from agentkit.apps import BaseApp as BaseApp
+    from agentkit.apps import BaseAppInput as BaseAppInput
+    from agentkit.apps import BaseAppOutput as BaseAppOutput
+    from agentkit.apps import BaseAppSetup as BaseAppSetup
+    from agentkit.apps import ContextMessage as ContextMessage
+    from agentkit.apps import File as File
+    from agentkit.apps import ImageMeta as ImageMeta
+    from agentkit.apps import LLMInput as LLMInput
+    from agentkit.apps import LLMOutput as LLMOutput
+    from agentkit.apps import Message as Message
+    from agentkit.apps import Metadata as Metadata
+    from agentkit.apps import MetaItem as MetaItem
+    from agentkit.apps import OutputMeta as OutputMeta
+    from agentkit.apps import RawMeta as RawMeta
+    from agentkit.apps import StorageDir as StorageDir
+    from agentkit.apps import TextMeta as TextMeta
+    from agentkit.apps import VideoMeta as VideoMeta
+    from agentkit.apps import build_messages as build_messages
+    from agentkit.apps import download as download
+    from agentkit.apps import stream_generate as stream_generate
+    from agentkit.apps import timing_context as timing_context
     from agentkit.client.agent import Agent as Agent
     from agentkit.client.agent import AsyncAgent as AsyncAgent
     from agentkit.client.callbacks import ToolCallInfo as ToolCallInfo
@@ -31,13 +54,22 @@ if TYPE_CHECKING:
     from agentkit.client.inference import async_inference as async_inference
     from agentkit.client.inference import inference as inference
     from agentkit.client.results import TurnResult as TurnResult
+    from agentkit.client.sessions import AsyncSession as AsyncSession
+    from agentkit.client.sessions import Session as Session
+    from agentkit.client.task_streams import AsyncTaskStream as AsyncTaskStream
+    from agentkit.client.task_streams import TaskStream as TaskStream
     from agentkit.client.turns import AsyncTurn as AsyncTurn
     from agentkit.client.turns import Turn as Turn
     from agentkit.client.uploads import UploadFileOptions as UploadFileOptions
     from agentkit.errors import AgentKitError as AgentKitError
     from agentkit.errors import AlreadyResolvedError as AlreadyResolvedError
     from agentkit.errors import APIError as APIError
+    from agentkit.errors import AppDefinitionError as AppDefinitionError
+    from agentkit.errors import AppError as AppError
+    from agentkit.errors import AppInputError as AppInputError
+    from agentkit.errors import AppOutputError as AppOutputError
     from agentkit.errors import ApprovalNeededError as ApprovalNeededError
+    from agentkit.errors import FileError as FileError
     from agentkit.errors import OutputError as OutputError
     from agentkit.errors import RequirementError as RequirementError
     from agentkit.errors import RequirementsNotMetError as RequirementsNotMetError
@@ -50,6 +82,11 @@ if TYPE_CHECKING:
     from agentkit.errors import SessionExpiredError as SessionExpiredError
     from agentkit.errors import SessionNotFoundError as SessionNotFoundError
     from agentkit.errors import SetupAction as SetupAction
+    from agentkit.errors import TaskCanceledError as TaskCanceledError
+    from agentkit.errors import TaskError as TaskError
+    from agentkit.errors import TaskFailedError as TaskFailedError
+    from agentkit.errors import TaskLostError as TaskLostError
+    from agentkit.errors import TaskTimeoutError as TaskTimeoutError
     from agentkit.errors import ToolDefinitionError as ToolDefinitionError
     from agentkit.errors import UsageError as UsageError
     from agentkit.errors import WorkerLostError as WorkerLostError
@@ -91,10 +128,15 @@ if TYPE_CHECKING:
     from agentkit.tools import tool as tool
     from agentkit.tools import webhook_tool as webhook_tool
     from agentkit.wire import AgentConfig as AgentConfig
+    from agentkit.wire import App as App
+    from agentkit.wire import AppSession as AppSession
+    from agentkit.wire import AppVersion as AppVersion
     from agentkit.wire import Chat as Chat
     from agentkit.wire import ChatMessage as ChatMessage
+    from agentkit.wire import FileRecord as FileRecord
     from agentkit.wire import FileRef as FileRef
     from agentkit.wire import Interrupt as Interrupt
+    from agentkit.wire import Task as Task
     from agentkit.wire import TaskStatus as TaskStatus
     from agentkit.wire import Tool as Tool
     from agentkit.wire import ToolCall as ToolCall
@@ -104,17 +146,65 @@ if TYPE_CHECKING:
     from agentkit.wire import parse_status as parse_status
 
 _HOMES = {
-    "agentkit.client.agent": ("Agent", "AsyncAgent"),
+    "agentkit.apps": (
+        "AudioMeta",
+        "BaseApp",
+        "BaseAppInput",
+        "BaseAppOutput",
+        "BaseAppSetup",
+        "ContextMessage",
+        "File",
+        "ImageMeta",
+        "LLMInput",
+        "LLMOutput",
+        "Message",
+        "MetaItem",
+        "Metadata",
+        "OutputMeta",
+        "RawMeta",
+        "StorageDir",
+        "TextMeta",
+        "VideoMeta",
+        "build_messages",
+        "download",
+        "stream_generate",
+        "timing_context",
+    ),
+    "agentkit.client.agent": (
+        "Agent",
+        "AsyncAgent",
+    ),
     "agentkit.client.callbacks": ("ToolCallInfo",),
+    "agentkit.client.inference": (
+        "AsyncInference",
+        "Inference",
+        "async_inference",
+        "inference",
+    ),
     "agentkit.client.results": ("TurnResult",),
-    "agentkit.client.inference": ("AsyncInference", "Inference", "async_inference", "inference"),
-    "agentkit.client.turns": ("AsyncTurn", "Turn"),
+    "agentkit.client.sessions": (
+        "AsyncSession",
+        "Session",
+    ),
+    "agentkit.client.task_streams": (
+        "AsyncTaskStream",
+        "TaskStream",
+    ),
+    "agentkit.client.turns": (
+        "AsyncTurn",
+        "Turn",
+    ),
     "agentkit.client.uploads": ("UploadFileOptions",),
     "agentkit.errors": (
         "APIError",
         "AgentKitError",
         "AlreadyResolvedError",
+        "AppDefinitionError",
+        "AppError",
+        "AppInputError",
+        "AppOutputError",
         "ApprovalNeededError",
+        "FileError",
         "OutputError",
         "RequirementError",
         "RequirementsNotMetError",
@@ -127,6 +217,11 @@ _HOMES = {
         "SessionExpiredError",
         "SessionNotFoundError",
         "SetupAction",
+        "TaskCanceledError",
+        "TaskError",
+        "TaskFailedError",
+        "TaskLostError",
+        "TaskTimeoutError",
         "ToolDefinitionError",
         "UsageError",
         "WorkerLostError",
@@ -174,10 +269,15 @@ _HOMES = {
     ),
     "agentkit.wire": (
         "AgentConfig",
+        "App",
+        "AppSession",
+        "AppVersion",
         "Chat",
         "ChatMessage",
+        "FileRecord",
         "FileRef",
         "Interrupt",
+        "Task",
         "TaskStatus",
         "Tool",
         "ToolCall",

@@ -38,9 +38,19 @@
     │   ├── RunLostError                no news of it any more; it may be going on
     │   ├── ApprovalNeededError         parked on a person and `when_parked="raise"`; `pending` lists what waits
     │   └── OutputError                 the output misses its schema, or there is none; `attempts`
+    ├── TaskError                       a task that did not end well (also a RuntimeError); task_id, task, outcome
+    │   ├── TaskFailedError             the platform says failed, or rejected
+    │   ├── TaskCanceledError           somebody cancelled it
+    │   ├── TaskLostError               no news of it any more; it may be going on
+    │   └── TaskTimeoutError            not over in the time given (also a builtin TimeoutError); it goes on
     ├── ToolError                       a client tool could not be run or answered
     │   ├── ToolArgumentsError          the arguments miss the tool's schema; `errors` lists path and message
     │   └── ToolResultError             the handler returned what JSON cannot carry
+    ├── AppError                        an app could not be made ready, set up or run
+    │   ├── AppDefinitionError          folder, inf.yml or class cannot mean what was written (also a UsageError)
+    │   ├── AppInputError               input or setup misses its model; `errors` lists path and message
+    │   ├── AppOutputError              a function gave what its output does not allow; `errors` as above
+    │   └── FileError                   a file could not be fetched, decoded or found (also a ValueError)
     └── RuntimeFault                    the embedded runtime itself
         ├── StoreError                  the database: locked, newer than this version, unreadable, full
         └── ModelError                  a model provider; `retryable`, `status_code`
@@ -54,18 +64,26 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentkit.wire import Task
 
 __all__ = [
     "APIError",
     "AgentKitError",
     "AlreadyResolvedError",
+    "AppDefinitionError",
+    "AppError",
+    "AppInputError",
+    "AppOutputError",
     "ApprovalNeededError",
     "AuthenticationError",
     "BadRequestError",
     "ConfigError",
     "ConflictError",
     "ConnectError",
+    "FileError",
     "InvalidInputError",
     "LocalProtocolError",
     "MissingExtraError",
@@ -96,6 +114,11 @@ __all__ = [
     "SetupAction",
     "StoreError",
     "StreamError",
+    "TaskCanceledError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskLostError",
+    "TaskTimeoutError",
     "TimeoutError",
     "ToolArgumentsError",
     "ToolDefinitionError",
@@ -402,6 +425,38 @@ class OutputError(RunError):
     attempts: Sequence[Any] = ()
 
 
+# -- tasks ---------------------------------------------------------------------------------------------------------
+
+
+class TaskError(AgentKitError, RuntimeError):
+    """A task that did not end well. `task` is what was heard of it last, `task_id` names it."""
+
+    def __init__(self, message: str, *, outcome: str, task_id: str | None = None, task: Task | None = None) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.task_id = task_id
+        self.task = task
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class TaskFailedError(TaskError):
+    """The platform says failed, or rejected; the text is the task's `error`."""
+
+
+class TaskCanceledError(TaskError):
+    """The task was cancelled."""
+
+
+class TaskLostError(TaskError):
+    """No news of the task any more: it may be going on; `client.tasks.get(task_id)` looks."""
+
+
+class TaskTimeoutError(TaskError, builtins.TimeoutError):
+    """The task was not over in the time given. It goes on; `client.tasks.cancel(task_id)` ends it."""
+
+
 # -- client tools --------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +472,33 @@ class ToolArgumentsError(ToolError):
 
 class ToolResultError(ToolError):
     """A handler returned something that JSON cannot carry."""
+
+
+# -- apps ----------------------------------------------------------------------------------------------------------
+
+
+class AppError(AgentKitError):
+    """An app could not be made ready, set up or run."""
+
+
+class AppDefinitionError(AppError, UsageError):
+    """An app's folder, manifest, class or one of its methods cannot mean what was written."""
+
+
+class AppInputError(AppError):
+    """The input or setup misses its model; `errors` lists `{"path", "message"}`."""
+
+    errors: Sequence[Mapping[str, Any]] = ()
+
+
+class AppOutputError(AppError):
+    """A function gave what its output model does not allow; `errors` lists `{"path", "message"}`."""
+
+    errors: Sequence[Mapping[str, Any]] = ()
+
+
+class FileError(AppError, ValueError):
+    """A file could not be fetched, decoded or found; the message names it. Inside a model it is a field's error."""
 
 
 # -- the embedded runtime ------------------------------------------------------------------------------------------
@@ -452,7 +534,8 @@ class ModelRefusedError(ModelError):
 
 def _rebuild(kind: type[AgentKitError], args: tuple[Any, ...], state: dict[str, Any]) -> AgentKitError:
     """Unpickles an exception whose `__init__` takes more than its message."""
-    error = kind.__new__(kind, *args)
+    base = OSError if issubclass(kind, OSError) else Exception  # the one whose layout the class has
+    error: AgentKitError = base.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
     return error

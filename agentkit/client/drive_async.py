@@ -17,8 +17,9 @@ import anyio.from_thread
 import anyio.lowlevel
 
 from agentkit.client.crew import Crew
-from agentkit.client.drive_sync import Input, given_up_after, hear
+from agentkit.client.drive_sync import Input
 from agentkit.client.handlers import Handlers, Started
+from agentkit.client.loop import given_up_after, hear
 from agentkit.client.requests import post_decision, post_result, post_run, stream_path
 from agentkit.client.transport import AsyncTransport
 from agentkit.errors import AgentKitError

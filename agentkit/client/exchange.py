@@ -13,9 +13,11 @@ from pydantic_core import PydanticSerializationError, to_json
 from tenacity import RetryCallState
 
 from agentkit.client.config import ClientConfig
-from agentkit.errors import AgentKitError, ConnectError, TimeoutError, UsageError
+from agentkit.client.sources import AsyncChunks, chunks_of
+from agentkit.errors import AgentKitError, ConnectError, SessionError, TimeoutError, UsageError
 from agentkit.protocol.dialects import unwrap
 from agentkit.protocol.endpoint import Call
+from agentkit.protocol.flows import PutFile
 from agentkit.protocol.retry import Failure, FailureKind, GiveUp, Retry, decide
 
 __all__ = ["Exchange", "Failed", "should_stop", "wait_seconds"]
@@ -39,6 +41,26 @@ class Failed(Exception):
         return self._decided.setdefault(attempt, self._verdict(attempt))
 
 
+@dataclass
+class Meter:
+    """How much of an answer has come."""
+
+    total: int | None
+    request: httpx.Request
+    come: int = 0
+
+    def count(self, chunk: bytes) -> bytes:
+        """The same piece, counted."""
+        self.come += len(chunk)
+        return chunk
+
+    def check(self) -> None:
+        """Raises httpx's RemoteProtocolError where something is missing."""
+        if self.total is not None and self.come != self.total:
+            why = f"{self.come} of {self.total} bytes came"
+            raise httpx.RemoteProtocolError(why, request=self.request)
+
+
 @dataclass(frozen=True)
 class Exchange(Generic[T]):
     """A call on its way. `send` belongs to the transport; everything before and after it is here."""
@@ -54,9 +76,7 @@ class Exchange(Generic[T]):
         """
         call = self.call
         if call.url is not None:
-            return http.build_request(
-                call.method, call.url, content=call.content, headers=dict(call.headers), timeout=self._upload_timeout()
-            )
+            return self._upload(http, call.url)
         headers = {**self.config.headers, **call.headers}
         content = call.content
         if content is None and call.body is not None:
@@ -72,6 +92,21 @@ class Exchange(Generic[T]):
             timeout=httpx.Timeout(self.config.timeout_seconds, connect=self.config.connect_seconds),
         )
 
+    def download(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        """The GET of a file's bytes; a call with its own URL carries just the headers it came with."""
+        call = self.call
+        headers = dict(call.headers) if call.url is not None else {**self.config.headers, **call.headers}
+        headers |= {"Accept": "*/*", "Accept-Encoding": "identity"}
+        timeout = httpx.Timeout(self.config.timeout_seconds, connect=self.config.connect_seconds)
+        url = call.url if call.url is not None else self.config.base_url + call.path
+        return http.build_request(call.method, url, headers=headers, timeout=timeout)
+
+    def meter(self, response: httpx.Response) -> Meter:
+        """Counts the bytes of an answer against its Content-Length."""
+        told = response.headers.get("Content-Length", "")
+        is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
+        return Meter(int(told) if told.isdecimal() and is_plain else None, response.request)
+
     def read(self, response: httpx.Response) -> T:
         """The reply. Raises Failed for an answer that is not 2xx, RemoteProtocolError for one that makes no sense."""
         try:
@@ -81,8 +116,12 @@ class Exchange(Generic[T]):
         except AgentKitError as error:
             if response.is_success:
                 raise
+            is_final = isinstance(error, SessionError)  # a worker that is lost does not come back
             raise self._failed(
-                error, "status", status=response.status_code, retry_after=response.headers.get("Retry-After")
+                error,
+                "status",
+                status=None if is_final else response.status_code,
+                retry_after=response.headers.get("Retry-After"),
             ) from None
         return self.call.read(data)
 
@@ -118,10 +157,22 @@ class Exchange(Generic[T]):
         except PydanticSerializationError as error:  # half a surrogate pair, most of all
             raise UsageError(f"{self.call.method} {self.call.path}: JSON cannot carry this: {error}") from None
 
-    def _upload_timeout(self) -> httpx.Timeout:
-        size = len(self.call.content or b"")
+    def _upload(self, http: httpx.Client | httpx.AsyncClient, url: str) -> httpx.Request:
+        """A PUT with a length, because storage takes no chunked bodies; its time-out grows with its size."""
+        call, headers = self.call, dict(self.call.headers)
+        content: Any = call.content
+        size = len(call.content or b"")
+        if isinstance(call, PutFile) and call.source is not None:
+            size = call.source.size
+            headers["Content-Length"] = str(size)
+            pieces = chunks_of if isinstance(http, httpx.Client) else AsyncChunks
+            content = pieces(call.source, call.on_progress)
         seconds = self.config.timeout_seconds + size / self.config.upload_bytes_per_second
-        return httpx.Timeout(seconds, connect=self.config.connect_seconds)
+        timeout = httpx.Timeout(seconds, connect=self.config.connect_seconds)
+        request = http.build_request(call.method, url, content=content, headers=headers, timeout=timeout)
+        if isinstance(content, AsyncChunks):
+            request.stream = content  # as it is, not in a generator of httpx's
+        return request
 
 
 def should_stop(state: RetryCallState) -> bool:

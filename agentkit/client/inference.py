@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 import httpx
 
 from agentkit.client.agent import Agent, AsyncAgent
+from agentkit.client.apps import Apps, AsyncApps
 from agentkit.client.config import ClientConfig, configure
-from agentkit.client.resources import Agents, AsyncAgents, AsyncFiles, Files
+from agentkit.client.files import AsyncFiles, Files
+from agentkit.client.resources import Agents, AsyncAgents
+from agentkit.client.sessions import AsyncSession, AsyncSessions, Opening, Session, SessionOptions, Sessions
+from agentkit.client.task_requests import ListenOptions, RunOptions, WatchOptions
+from agentkit.client.task_streams import AsyncTaskStream, TaskStream
+from agentkit.client.tasks import AsyncTasks, Params, Tasks
 from agentkit.client.transport import AsyncTransport, Transport
 from agentkit.client.uploads import UploadFileOptions
-from agentkit.wire import FileRecord
+from agentkit.wire import FileRecord, Task
 
 __all__ = ["AsyncInference", "Inference", "async_inference", "inference"]
 
@@ -25,6 +31,12 @@ class Inference:
 
     Works in any thread, inside a running event loop, and after a fork. Close it, or use it with `with`.
     """
+
+    agents: Agents
+    apps: Apps
+    files: Files
+    sessions: Sessions
+    tasks: Tasks
 
     def __init__(
         self,
@@ -42,7 +54,10 @@ class Inference:
         )
         self._transport = Transport(self.config, transport=transport)
         self.agents = Agents(self._transport)
+        self.apps = Apps(self._transport)
         self.files = Files(self._transport)
+        self.sessions = Sessions(self._transport)
+        self.tasks = Tasks(self._transport)
 
     def __repr__(self) -> str:
         return f"Inference(base_url={self.config.base_url!r})"
@@ -91,6 +106,51 @@ class Inference:
             agent, context=context, tools=tools, output_type=output_type, tool_timeout_seconds=tool_timeout_seconds
         )
 
+    def session(
+        self, app: str, input: Any = None, function: str | None = None, **options: Unpack[SessionOptions]
+    ) -> Session:
+        """Begins a session with a first call, and ends it when its `with` block is left; see `Session`.
+
+        `session_timeout`, `setup`, `infra`: see `SessionOptions`. The other options are those of `client.tasks.run`.
+        """
+        return Session(self.tasks, self.sessions, Opening(app, input, function, options))
+
+    # -- the SDK's older names ---------------------------------------------------------------------------------------
+
+    @overload
+    def run(
+        self, params: Params, *, wait: bool = True, stream: Literal[False] = False, **options: Unpack[RunOptions]
+    ) -> Task: ...
+
+    @overload
+    def run(
+        self, params: Params, *, wait: bool = True, stream: Literal[True], **options: Unpack[RunOptions]
+    ) -> TaskStream: ...
+
+    def run(
+        self, params: Params, *, wait: bool = True, stream: bool = False, **options: Unpack[RunOptions]
+    ) -> Task | TaskStream:
+        """The same as `client.tasks.run`."""
+        if stream:
+            return self.tasks.run(params, wait=wait, stream=True, **options)
+        return self.tasks.run(params, wait=wait, **options)
+
+    def get_task(self, task_id: str) -> Task:
+        """The same as `client.tasks.get`."""
+        return self.tasks.get(task_id)
+
+    def cancel(self, task_id: str) -> None:
+        """The same as `client.tasks.cancel`."""
+        self.tasks.cancel(task_id)
+
+    def wait_for_completion(self, task_id: str, timeout: float | None = None, **options: Unpack[ListenOptions]) -> Task:
+        """The same as `client.tasks.wait_for_completion`."""
+        return self.tasks.wait_for_completion(task_id, timeout, **options)
+
+    def stream_task(self, task_id: str, **options: Unpack[WatchOptions]) -> TaskStream:
+        """The same as `client.tasks.stream`."""
+        return self.tasks.stream(task_id, **options)
+
     def upload_file(self, data: Any, options: UploadFileOptions | None = None) -> FileRecord:
         """The same as `client.files.upload`."""
         return self.files.upload(data, options)
@@ -102,6 +162,12 @@ class Inference:
 
 class AsyncInference:
     """The async twin of `Inference`, for asyncio and trio: the same names, awaited."""
+
+    agents: AsyncAgents
+    apps: AsyncApps
+    files: AsyncFiles
+    sessions: AsyncSessions
+    tasks: AsyncTasks
 
     def __init__(
         self,
@@ -119,7 +185,10 @@ class AsyncInference:
         )
         self._transport = AsyncTransport(self.config, transport=transport)
         self.agents = AsyncAgents(self._transport)
+        self.apps = AsyncApps(self._transport)
         self.files = AsyncFiles(self._transport)
+        self.sessions = AsyncSessions(self._transport)
+        self.tasks = AsyncTasks(self._transport)
 
     def __repr__(self) -> str:
         return f"AsyncInference(base_url={self.config.base_url!r})"
@@ -167,6 +236,50 @@ class AsyncInference:
         return self.agents.create(
             agent, context=context, tools=tools, output_type=output_type, tool_timeout_seconds=tool_timeout_seconds
         )
+
+    def session(
+        self, app: str, input: Any = None, function: str | None = None, **options: Unpack[SessionOptions]
+    ) -> AsyncSession:
+        """See `Inference.session`: `async with client.session(...)`, or `await` it first."""
+        return AsyncSession(self.tasks, self.sessions, Opening(app, input, function, options))
+
+    # -- the SDK's older names ---------------------------------------------------------------------------------------
+
+    @overload
+    async def run(
+        self, params: Params, *, wait: bool = True, stream: Literal[False] = False, **options: Unpack[RunOptions]
+    ) -> Task: ...
+
+    @overload
+    async def run(
+        self, params: Params, *, wait: bool = True, stream: Literal[True], **options: Unpack[RunOptions]
+    ) -> AsyncTaskStream: ...
+
+    async def run(
+        self, params: Params, *, wait: bool = True, stream: bool = False, **options: Unpack[RunOptions]
+    ) -> Task | AsyncTaskStream:
+        """The same as `client.tasks.run`."""
+        if stream:
+            return await self.tasks.run(params, wait=wait, stream=True, **options)
+        return await self.tasks.run(params, wait=wait, **options)
+
+    async def get_task(self, task_id: str) -> Task:
+        """The same as `client.tasks.get`."""
+        return await self.tasks.get(task_id)
+
+    async def cancel(self, task_id: str) -> None:
+        """The same as `client.tasks.cancel`."""
+        await self.tasks.cancel(task_id)
+
+    async def wait_for_completion(
+        self, task_id: str, timeout: float | None = None, **options: Unpack[ListenOptions]
+    ) -> Task:
+        """The same as `client.tasks.wait_for_completion`."""
+        return await self.tasks.wait_for_completion(task_id, timeout, **options)
+
+    def stream_task(self, task_id: str, **options: Unpack[WatchOptions]) -> AsyncTaskStream:
+        """The same as `client.tasks.stream`. Not awaited."""
+        return self.tasks.stream(task_id, **options)
 
     async def upload_file(self, data: Any, options: UploadFileOptions | None = None) -> FileRecord:
         """The same as `client.files.upload`."""

@@ -1,22 +1,21 @@
-"""What a client offers beside the conversation itself: agents and files, and their async twins."""
+"""`client.agents`: conversations with agents, and the stored ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, overload
 
-from agentkit.client import uploads
 from agentkit.client.agent import Agent, AsyncAgent
 from agentkit.client.conversation import Conversation
 from agentkit.client.definition import Definition
+from agentkit.client.listing import list_request
 from agentkit.client.transport import AsyncTransport, Transport
-from agentkit.client.uploads import UploadFileOptions
-from agentkit.protocol import api, flows
+from agentkit.protocol import api
 from agentkit.protocol.endpoint import Call
 from agentkit.wire import Agent as AgentRecord
-from agentkit.wire import AgentConfig, CreateAgentRequest, CursorListRequest, FileRecord, Page
+from agentkit.wire import AgentConfig, CreateAgentRequest, Page
 
-__all__ = ["Agents", "AsyncAgents", "AsyncFiles", "Files"]
+__all__ = ["Agents", "AsyncAgents"]
 
 T = TypeVar("T")
 
@@ -143,7 +142,7 @@ class Agents:
 
     def list(self, *, cursor: str | None = None, limit: int | None = None) -> Page[AgentRecord]:
         """The stored agents, newest first."""
-        return self._transport.send(api.LIST_AGENTS.call(_page(cursor, limit)))
+        return self._transport.send(api.LIST_AGENTS.call(list_request(cursor, limit)))
 
     def delete(self, agent_id: str) -> None:
         """Deletes a stored agent; its chats stay."""
@@ -237,62 +236,11 @@ class AsyncAgents:
 
     async def list(self, *, cursor: str | None = None, limit: int | None = None) -> Page[AgentRecord]:
         """See `Agents.list`."""
-        return await self._transport.send(api.LIST_AGENTS.call(_page(cursor, limit)))
+        return await self._transport.send(api.LIST_AGENTS.call(list_request(cursor, limit)))
 
     async def delete(self, agent_id: str) -> None:
         """See `Agents.delete`."""
         await self._transport.send(api.DELETE_AGENT.call(agent_id=agent_id))
-
-
-class Files:
-    """`client.files`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def upload(self, data: Any, options: UploadFileOptions | None = None) -> FileRecord:
-        """Uploads a local path, bytes, a data URI or base64 text; `uri` names it from then on."""
-        return self._transport.run(flows.upload(uploads.from_anything(data, options)))
-
-    def get(self, file_id: str) -> FileRecord:
-        """One file's record."""
-        return self._transport.send(api.GET_FILE.call(file_id=file_id))
-
-    def list(self, *, cursor: str | None = None, limit: int | None = None) -> Page[FileRecord]:
-        """The files, newest first."""
-        return self._transport.send(api.LIST_FILES.call(_page(cursor, limit)))
-
-    def delete(self, file_id: str) -> None:
-        """Deletes a file."""
-        self._transport.send(api.DELETE_FILE.call(file_id=file_id))
-
-
-class AsyncFiles:
-    """The async twin of `Files`."""
-
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
-
-    async def upload(self, data: Any, options: UploadFileOptions | None = None) -> FileRecord:
-        """See `Files.upload`."""
-        return await self._transport.run(flows.upload(uploads.from_anything(data, options)))
-
-    async def get(self, file_id: str) -> FileRecord:
-        """See `Files.get`."""
-        return await self._transport.send(api.GET_FILE.call(file_id=file_id))
-
-    async def list(self, *, cursor: str | None = None, limit: int | None = None) -> Page[FileRecord]:
-        """See `Files.list`."""
-        return await self._transport.send(api.LIST_FILES.call(_page(cursor, limit)))
-
-    async def delete(self, file_id: str) -> None:
-        """See `Files.delete`."""
-        await self._transport.send(api.DELETE_FILE.call(file_id=file_id))
-
-
-def _page(cursor: str | None, limit: int | None) -> CursorListRequest:
-    told = {"cursor": cursor, "limit": limit}
-    return CursorListRequest.parse({name: value for name, value in told.items() if value is not None})
 
 
 def _get(agent_id: str) -> Call[AgentRecord]:

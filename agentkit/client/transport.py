@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 import httpx
@@ -66,6 +66,34 @@ class Incoming:
                 sock.shutdown(socket.SHUT_RDWR)
 
 
+class _Sink(Protocol):
+    """Where a download goes. `begin` is called once per try."""
+
+    def begin(self, total: int | None) -> None:
+        """The bytes will come, so many where it is known."""
+        ...
+
+    def end(self) -> None:
+        """All have come."""
+        ...
+
+
+class Sink(_Sink, Protocol):
+    """Of a thread."""
+
+    def write(self, chunk: bytes) -> None:
+        """The next piece."""
+        ...
+
+
+class AsyncSink(_Sink, Protocol):
+    """Of an event loop."""
+
+    async def take(self, chunk: bytes) -> None:
+        """The next piece."""
+        ...
+
+
 class Transport:
     """Sends calls from any thread. After a fork the child gets a pool of its own."""
 
@@ -81,16 +109,12 @@ class Transport:
     def send(self, call: Call[T]) -> T:
         """Sends one call and reads its reply."""
         exchange = Exchange(self.config, call, self._rng)
-        retrying = Retrying(retry=retry_if_exception_type(Failed), stop=should_stop, wait=wait_seconds, reraise=True)
+        return self._retried(lambda: self._once(exchange))
 
-        def once() -> T:
-            return self._once(exchange)
-
-        try:
-            reply = retrying(once)
-        except Failed as failed:
-            raise failed.error from None
-        return reply
+    def download(self, call: Call[Any], sink: Sink) -> None:
+        """Sends a GET and hands its bytes to the sink as they come; where it breaks, from the start again."""
+        exchange = Exchange(self.config, call, self._rng)
+        self._retried(lambda: self._download_once(exchange, sink))
 
     def run(self, flow: Flow[T]) -> T:
         """Sends the calls of a flow, one after the other; an error is thrown into the flow."""
@@ -131,6 +155,32 @@ class Transport:
         if http is not None and self._pid == os.getpid():
             http.close()
 
+    def _retried(self, once: Callable[[], T]) -> T:
+        retrying = Retrying(retry=retry_if_exception_type(Failed), stop=should_stop, wait=wait_seconds, reraise=True)
+        try:
+            return retrying(once)
+        except Failed as failed:
+            raise failed.error from None
+
+    def _download_once(self, exchange: Exchange[Any], sink: Sink) -> None:
+        http = self._client()
+        try:
+            response = http.send(exchange.download(http), stream=True, follow_redirects=True)
+            try:
+                if not response.is_success:
+                    response.read()
+                    exchange.read(response)
+                meter = exchange.meter(response)
+                sink.begin(meter.total)
+                for chunk in response.iter_bytes():
+                    sink.write(meter.count(chunk))
+                meter.check()
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            raise exchange.broke(error) from None
+        sink.end()
+
     def _once(self, exchange: Exchange[T]) -> T:
         http = self._client()
         try:
@@ -163,18 +213,12 @@ class AsyncTransport:
     async def send(self, call: Call[T]) -> T:
         """Sends one call and reads its reply."""
         exchange = Exchange(self.config, call, self._rng)
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Failed), stop=should_stop, wait=wait_seconds, reraise=True, sleep=anyio.sleep
-        )
+        return await self._retried(lambda: self._once(exchange))
 
-        async def once() -> T:
-            return await self._once(exchange)
-
-        try:
-            reply: T = await retrying(once)
-        except Failed as failed:
-            raise failed.error from None
-        return reply
+    async def download(self, call: Call[Any], sink: AsyncSink) -> None:
+        """Sends a GET and hands its bytes to the sink as they come; where it breaks, from the start again."""
+        exchange = Exchange(self.config, call, self._rng)
+        await self._retried(lambda: self._download_once(exchange, sink))
 
     async def run(self, flow: Flow[T]) -> T:
         """Sends the calls of a flow, one after the other; an error is thrown into the flow."""
@@ -214,6 +258,40 @@ class AsyncTransport:
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
+
+    async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Failed), stop=should_stop, wait=wait_seconds, reraise=True, sleep=anyio.sleep
+        )
+
+        async def attempt() -> T:  # tenacity awaits what it sees to be a coroutine function, and no other
+            return await once()
+
+        try:
+            reply: T = await retrying(attempt)
+        except Failed as failed:
+            raise failed.error from None
+        return reply
+
+    async def _download_once(self, exchange: Exchange[Any], sink: AsyncSink) -> None:
+        http = self._client()
+        try:
+            response = await http.send(exchange.download(http), stream=True, follow_redirects=True)
+            try:
+                if not response.is_success:
+                    await response.aread()
+                    exchange.read(response)
+                meter = exchange.meter(response)
+                sink.begin(meter.total)
+                async for chunk in response.aiter_bytes():
+                    await sink.take(meter.count(chunk))
+                meter.check()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
+        except httpx.HTTPError as error:
+            raise exchange.broke(error) from None
+        sink.end()
 
     async def _once(self, exchange: Exchange[T]) -> T:
         http = self._client()

@@ -1,0 +1,107 @@
+"""Outputs on their way to the server: JSON, with the files that the app made taken out and listed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from agentkit.apps.cache import download_url
+from agentkit.apps.file import File
+from agentkit.apps.resolved import ResolvedFile
+from agentkit.errors import AppOutputError
+
+__all__ = ["Shipment", "TaskFiles", "ship"]
+
+
+class TaskFiles(dict[str, ResolvedFile]):
+    """The files that a task's input may name: those the server fetched, and what http(s) URLs lead to.
+
+    Any other path or URI is refused where this is what a closed resolver looks in.
+    """
+
+    def get(self, uri: str, default: Any = None) -> Any:
+        """The bytes of the URI; a URL is downloaded when it is asked for. Raises FileError where that fails."""
+        if uri not in self and uri.lower().startswith(("http://", "https://")):
+            self[uri] = ResolvedFile(download_url(uri))
+        return super().get(uri, default)
+
+
+class Shipment:
+    """An output as JSON, and the files to be stored: `{token: n}` in `value` stands for `files[n]`."""
+
+    def __init__(self, given: Mapping[str, ResolvedFile], token: str) -> None:
+        self.value: Any = None
+        self.files: list[dict[str, Any]] = []
+        self.missing: list[str] = []
+        self._given = given
+        self._token = token
+
+    def add(self, file: File, known: dict[str, Any]) -> dict[str, Any]:
+        """What stands for the file: its URI where it is the sender's own, else a place in `files`."""
+        given = self._given[file.uri] if file.uri is not None and file.uri in self._given else None
+        if file.path is None or (given is not None and given.path == file.path):
+            return {name: value for name, value in known.items() if name != "path"}
+        if not file.exists():
+            self.missing.append(file.path)
+        self.files.append({**known, "path": os.path.abspath(file.path), "uri": None})
+        return {self._token: len(self.files) - 1}
+
+
+_shipment: ContextVar[Shipment | None] = ContextVar("agentkit.apps.shipment", default=None)
+
+
+def ship(output: BaseModel, *, given: Mapping[str, ResolvedFile], token: str) -> Shipment:
+    """The output as JSON, its files listed. Raises AppOutputError for what JSON cannot carry."""
+    shipment = Shipment(given, token)
+    try:
+        with _listing(shipment):
+            shipment.value = output.model_dump(mode="json", by_alias=True)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise AppOutputError(f"the output cannot be written as JSON: {error}") from error
+    for path in shipment.missing:  # not raised in there: pydantic would wrap it
+        raise AppOutputError(f"output file {path!r} does not exist; write it before it is returned")
+    for path in _strange_numbers(shipment.value):
+        raise AppOutputError(f"the output has a number at {path or 'its top'} that JSON cannot carry (nan, inf)")
+    return shipment
+
+
+@contextmanager
+def _listing(shipment: Shipment) -> Generator[None]:
+    token = _shipment.set(shipment)
+    try:
+        yield
+    finally:
+        _shipment.reset(token)
+
+
+def _strange_numbers(value: Any, path: str = "") -> Iterator[str]:
+    match value:
+        case float() if not math.isfinite(value):
+            yield path
+        case dict():
+            for name, item in cast("dict[str, Any]", value).items():
+                yield from _strange_numbers(item, f"{path}.{name}" if path else name)
+        case list():
+            for index, item in enumerate(cast("Sequence[Any]", value)):
+                yield from _strange_numbers(item, f"{path}.{index}" if path else str(index))
+        case _:
+            return
+
+
+_plain_to_dict = File.to_dict
+
+
+def _to_dict(file: File) -> dict[str, Any]:
+    shipment = _shipment.get()
+    known = _plain_to_dict(file)
+    return known if shipment is None else shipment.add(file, known)
+
+
+File.to_dict = _to_dict  # type: ignore[method-assign, assignment]  # in worker processes only, where outputs leave
