@@ -34,6 +34,8 @@ from agentkit.apps.messages import (
     Load,
     Message,
     Output,
+    Ping,
+    Pong,
     Ready,
     Run,
     Settled,
@@ -100,6 +102,8 @@ class _Host:
                     await self._set_up(message)
                 case Run():
                     await self._do(message)
+                case Ping():
+                    self._control.send(Pong())
                 case _:
                     pass  # not for a worker
         await self._unload()

@@ -24,7 +24,11 @@ __all__ = [
     "Load",
     "Message",
     "Output",
+    "Ping",
+    "Pong",
     "Ready",
+    "Report",
+    "Request",
     "Run",
     "SetUp",
     "Settled",
@@ -90,6 +94,11 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you still there? `Pong`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Unload the app and end."""
 
@@ -102,6 +111,11 @@ class Hello:
     """The process is there."""
 
     pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """It is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +180,15 @@ class Canceled:
     mark: int
 
 
-Message: TypeAlias = (
-    Load | SetUp | Run | Cancel | Kept | Stop | Hello | Ready | Settled | Output | Asked | Done | Failed | Canceled
-)
+Request: TypeAlias = Load | SetUp | Run | Cancel | Kept | Ping | Stop
+Report: TypeAlias = Hello | Pong | Ready | Settled | Output | Asked | Done | Failed | Canceled
+Message: TypeAlias = Request | Report
 
 _KINDS: Final[Mapping[str, type[Any]]] = {
     kind.__name__: kind
     for kind in (
-        Load, SetUp, Run, Cancel, Kept, Stop,
-        Hello, Ready, Settled, Output, Asked, Done, Failed, Canceled,
+        Load, SetUp, Run, Cancel, Kept, Ping, Stop,
+        Hello, Pong, Ready, Settled, Output, Asked, Done, Failed, Canceled,
     )
 }  # fmt: skip
 

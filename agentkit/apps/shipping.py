@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
@@ -61,14 +61,15 @@ def ship(output: BaseModel, *, given: Mapping[str, ResolvedFile], token: str) ->
     """The output as JSON, its files listed. Raises AppOutputError for what JSON cannot carry."""
     shipment = Shipment(given, token)
     try:
+        strange = next(_strange_numbers(output.model_dump(by_alias=True)), None)  # which JSON mode turns into null
         with _listing(shipment):
             shipment.value = output.model_dump(mode="json", by_alias=True)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise AppOutputError(f"the output cannot be written as JSON: {error}") from error
     for path in shipment.missing:  # not raised in there: pydantic would wrap it
         raise AppOutputError(f"output file {path!r} does not exist; write it before it is returned")
-    for path in _strange_numbers(shipment.value):
-        raise AppOutputError(f"the output has a number at {path or 'its top'} that JSON cannot carry (nan, inf)")
+    if strange is not None:
+        raise AppOutputError(f"the output has a number at {strange} that JSON cannot carry (nan, inf)")
     return shipment
 
 
@@ -82,14 +83,15 @@ def _listing(shipment: Shipment) -> Generator[None]:
 
 
 def _strange_numbers(value: Any, path: str = "") -> Iterator[str]:
+    """The paths of the numbers that are nan or infinite."""
     match value:
         case float() if not math.isfinite(value):
             yield path
         case dict():
-            for name, item in cast("dict[str, Any]", value).items():
-                yield from _strange_numbers(item, f"{path}.{name}" if path else name)
-        case list():
-            for index, item in enumerate(cast("Sequence[Any]", value)):
+            for name, item in cast("Mapping[Any, Any]", value).items():
+                yield from _strange_numbers(item, f"{path}.{name}" if path else str(name))
+        case list() | tuple() | set() | frozenset():
+            for index, item in enumerate(cast("Iterable[Any]", value)):
                 yield from _strange_numbers(item, f"{path}.{index}" if path else str(index))
         case _:
             return

@@ -1,4 +1,4 @@
-"""YAML with line numbers, read with PyYAML where it is installed (`pip install 'agentkit[cli]'`).
+"""YAML with line numbers, read with PyYAML where it is installed (`pip install 'agentkit[apps]'`).
 
 Only what JSON can say is read; a date stays the text it is, and other tags are refused.
 """
@@ -123,4 +123,4 @@ def _yaml() -> Any:
     try:
         return importlib.import_module("yaml")
     except ModuleNotFoundError:
-        raise MissingExtraError("reading inf.yml", extra="cli") from None
+        raise MissingExtraError("reading inf.yml", extra="apps") from None

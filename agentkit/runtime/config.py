@@ -17,11 +17,15 @@ from typing import Any, Final, Self
 
 from agentkit.errors import ConfigError
 from agentkit.protocol.lines import is_object
+from agentkit.runtime.ratelimits import RateLimits
 
 __all__ = ["VARIABLES", "ServerConfig", "check_key", "is_loopback"]
 
 MEMORY: Final = ":memory:"
 SHORTEST_KEY: Final = 16
+MOST_WORKERS: Final = 1024
+SMALLEST_MEMORY: Final = 64 << 20  # less holds no interpreter
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmg]?)(?:i?b)?")
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -35,6 +39,12 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {  # field -> the argument and
     "cors_origins": ("--cors-origin", "AGENTKIT_CORS_ORIGINS"),
     "host_names": ("--host-name", "AGENTKIT_HOST_NAMES"),
     "max_body_bytes": ("--max-body-bytes", "AGENTKIT_MAX_BODY_BYTES"),
+    "max_upload_bytes": ("--max-upload-bytes", "AGENTKIT_MAX_UPLOAD_BYTES"),
+    "rate_limits": ("--rate-limits", "AGENTKIT_RATE_LIMITS"),
+    "secrets_file": ("--secrets", "AGENTKIT_SECRETS_FILE"),
+    "workers": ("--workers", "AGENTKIT_WORKERS"),
+    "worker_memory": ("--worker-memory", "AGENTKIT_WORKER_MEMORY"),
+    "task_timeout": ("--task-timeout", "AGENTKIT_TASK_TIMEOUT"),
     "log_level": ("--log-level", "AGENTKIT_LOG_LEVEL"),
 }
 
@@ -45,6 +55,8 @@ class ServerConfig:
 
     `db` is a path or `:memory:`; `model` answers for agents that name none, `aliases` maps references to others;
     `cors_origins` are the web pages that may call, `host_names` further names under which this server is reached.
+    `rate_limits` None: nobody said; `secrets_file` has the `KEY=VALUE` lines of apps. `workers` None: as many as there
+    are processors; `worker_memory` is in bytes, for each; `task_timeout` in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +68,12 @@ class ServerConfig:
     cors_origins: tuple[str, ...] = ()
     host_names: tuple[str, ...] = ()
     max_body_bytes: int = 10 << 20
+    max_upload_bytes: int = 1 << 30
+    rate_limits: RateLimits | None = None
+    secrets_file: str = ""
+    workers: int | None = None
+    worker_memory: int | None = None
+    task_timeout: float | None = None
     log_level: str = "warning"
 
     @classmethod
@@ -123,11 +141,49 @@ def _port(raw: Any) -> int:
     return int(text)
 
 
-def _bytes(raw: Any) -> int:
+def _bytes(name: str, what: str) -> Callable[[Any], int]:
+    def parse(raw: Any) -> int:
+        text = str(raw).strip()
+        if not text.isdecimal() or int(text) < 1024:
+            raise _wrong(name, f"{what} {text!r} is no number of bytes from 1024 on")
+        return int(text)
+
+    return parse
+
+
+def _memory(raw: Any) -> int:
+    match = _SIZE.fullmatch(str(raw).strip().lower())
+    size = int(float(match[1]) * 1024 ** " kmg".index(match[2] or " ")) if match else 0
+    if size < SMALLEST_MEMORY:
+        raise _wrong("worker_memory", f"the memory of a worker {raw!r} is no size from 64m on, such as 512m or 4g")
+    return size
+
+
+def _count(raw: Any) -> int:
     text = str(raw).strip()
-    if not text.isdecimal() or int(text) < 1024:
-        raise _wrong("max_body_bytes", f"the largest body {text!r} is no number of bytes from 1024 on")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise _wrong("workers", f"{text!r} is no number of workers from 1 to {MOST_WORKERS}")
     return int(text)
+
+
+def _seconds(raw: Any) -> float:
+    text = str(raw).strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise _wrong("task_timeout", f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def _rates(raw: Any) -> RateLimits:
+    if isinstance(raw, RateLimits):
+        return raw
+    try:
+        return RateLimits.parse(str(raw))
+    except ConfigError as error:
+        raise _wrong("rate_limits", str(error)) from None
 
 
 def _list(raw: Any) -> tuple[str, ...]:
@@ -180,6 +236,12 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "aliases": _aliases,
     "cors_origins": _origins,
     "host_names": _names,
-    "max_body_bytes": _bytes,
+    "max_body_bytes": _bytes("max_body_bytes", "the largest body"),
+    "max_upload_bytes": _bytes("max_upload_bytes", "the largest file"),
+    "rate_limits": _rates,
+    "secrets_file": _text,
+    "workers": _count,
+    "worker_memory": _memory,
+    "task_timeout": _seconds,
     "log_level": _level,
 }

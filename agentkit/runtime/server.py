@@ -8,17 +8,18 @@ The app is plain ASGI without a lifespan: whoever owns the platform enters it be
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentkit.protocol import api
 from agentkit.protocol.dialects import choose
@@ -28,7 +29,9 @@ from agentkit.runtime.config import ServerConfig
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.handlers import routes
 from agentkit.runtime.idempotency import Once
+from agentkit.runtime.ids import hashed
 from agentkit.runtime.platform import Platform
+from agentkit.runtime.ratelimits import Limiter, RateLimits
 from agentkit.runtime.routes import AnyEndpoint, Asked
 from agentkit.runtime.streams import OpenStreams
 
@@ -40,6 +43,12 @@ ALLOWED_HEADERS = (  # protocol.md 1.1, "CORS"; the last two are this server's
     "idempotency-key", "last-event-id",
 )  # fmt: skip
 OPTIONAL_KEY = (api.FILE_CONTENT,)  # a public file needs no key
+RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+LIMITED: Final = {  # seeds/000, "Rate Limits": which requests are counted, and as what
+    (endpoint.method, endpoint.path): kind
+    for kind, endpoints in (("run", (api.RUN_TASK, api.RUN)), ("get", (api.GET_TASK,)), ("upload", (api.CREATE_FILES,)))
+    for endpoint in endpoints
+}
 
 
 def create_app(platform: Platform, *, config: ServerConfig | None = None) -> Starlette:
@@ -53,7 +62,7 @@ def create_app(platform: Platform, *, config: ServerConfig | None = None) -> Sta
         allow_credentials=True,  # one SDK generation sends them, so the origin must be named exactly (protocol.md 1.1)
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=list(ALLOWED_HEADERS),
-        expose_headers=["Retry-After", "Idempotency-Replayed"],
+        expose_headers=["Retry-After", "Idempotency-Replayed", *RATE_HEADERS],
     )
     app = Starlette(
         routes=[Route(path, _Resource(methods, server)) for path, methods in _paths().items()]
@@ -81,10 +90,15 @@ class _Server:
         self.config = config
         self.gate = Gate(platform, config)
         self.streams = OpenStreams()
+        self._limiter = Limiter(config.rate_limits or RateLimits())
 
-    async def asked(self, endpoint: AnyEndpoint, request: Request) -> Asked:
-        """The request, allowed, read and checked. Raises Fault or pydantic's ValidationError."""
+    async def asked(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> Asked:
+        """The request, allowed, counted, read and checked; `told` gets what its answer says of rate limits.
+
+        Raises Fault or pydantic's ValidationError.
+        """
         caller = await self._caller(endpoint, request)
+        self._count(endpoint, request, told)
         body, once = None, None
         if endpoint.body is not NoneType and not (endpoint is api.CREATE_FILES and bodies.is_multipart(request)):
             data = await bodies.read_json(request, max_bytes=self.config.max_body_bytes)
@@ -93,6 +107,21 @@ class _Server:
         return Asked(
             self.platform, endpoint, request, self.streams, self.config.max_body_bytes, caller, body=body, once=once
         )
+
+    def _count(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> None:
+        """Counts the request against the limit of its key. Raises Fault `rate_limited`."""
+        kind = LIMITED.get((endpoint.method, endpoint.path))
+        key = hashed(request.headers.get("authorization", ""))
+        allowance = self._limiter.take(kind, key, now=time.monotonic()) if kind else None
+        if allowance is None:
+            return
+        told |= allowance.headers(wall_clock=time.time())
+        if not allowance.is_allowed:
+            raise Fault(
+                "rate_limited",
+                f"more than {allowance.limit} requests of this kind within the time that is counted; "
+                f"the next one is possible in {told['Retry-After']} s",
+            )
 
     async def _caller(self, endpoint: AnyEndpoint, request: Request) -> str | None:
         if endpoint.is_public or (
@@ -113,13 +142,14 @@ class _Resource:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         request = Request(scope, receive)
+        told: dict[str, str] = {}
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, told)
         except Exception as error:
             response = replies.failed(choose(request.headers), error, method=request.method, path=request.url.path)
-        await response(scope, receive, send)
+        await response(scope, receive, _telling(send, told) if told else send)
 
-    async def _answer(self, request: Request) -> ASGIApp:
+    async def _answer(self, request: Request, told: dict[str, str]) -> ASGIApp:
         self._server.gate.check(request)
         if not self._methods:
             raise Fault("not_found", f"there is no {request.url.path!r} here; GET /openapi.json lists what there is")
@@ -131,7 +161,7 @@ class _Resource:
             raise Fault(
                 "method_not_allowed", f"{request.url.path} takes {self._allow}, not {request.method}", allow=self._allow
             )
-        asked = await self._server.asked(endpoint, request)
+        asked = await self._server.asked(endpoint, request, told)
         found: Any = await routes[endpoint](asked)
         if callable(found):
             return found  # type: ignore[no-any-return]  # a stream: bare in every dialect (protocol.md 1.2)
@@ -150,6 +180,18 @@ class _Unprefixed:
         if scope["type"] == "http" and str(scope["path"]).startswith(f"{VERSION_PREFIX}/"):
             scope = {**scope, "path": str(scope["path"]).removeprefix(VERSION_PREFIX)}
         await self._app(scope, receive, send)
+
+
+def _telling(send: Send, headers: Mapping[str, str]) -> Send:
+    """Sends an answer, whatever kind it is, with these headers too."""
+    lines = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *lines]}
+        await send(message)
+
+    return told
 
 
 def _once(endpoint: AnyEndpoint, request: Request, *, caller: str | None, data: Any) -> Once | None:

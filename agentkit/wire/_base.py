@@ -39,7 +39,9 @@ class WireBase(BaseModel):
     with the content `[]`. Fields that may be null keep the null.
     """
 
-    model_config = ConfigDict(defer_build=True, extra="allow", populate_by_name=True, protected_namespaces=(), use_enum_values=False)
+    model_config = ConfigDict(
+        defer_build=True, extra="allow", populate_by_name=True, protected_namespaces=(), use_enum_values=False
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from agentkit.runtime.streams import Stream
 from agentkit.wire import CreateFilesRequest, PartialFile
 
 TRUE: Final = ("true", "1", "yes", "on")
+UNSAID: Final = "text/plain"  # RFC 7578 4.4: what a part without a type of its own counts as
 
 
 @routes.on(api.CREATE_FILES)
@@ -55,6 +56,9 @@ async def delete_file(asked: Asked) -> None:
 async def put_file(asked: Asked) -> None:
     """The token is the permission: SDKs send no key here (protocol.md 4.1)."""
     token = asked.request.query_params.get("token", "")
+    announced, most = asked.request.headers.get("content-length", ""), asked.platform.files.max_bytes
+    if announced.isdecimal() and int(announced) > most:  # before a byte of it is taken
+        raise Fault("payload_too_large", f"the file is larger than the {most:,} bytes that this server takes")
     async with aclosing(bodies.pieces(asked.request)) as chunks:
         await asked.platform.files.put(asked["file_id"], token, chunks)
 
@@ -83,7 +87,7 @@ def _form(fields: list[multipart.Field]) -> tuple[multipart.Field, PartialFile]:
     said = {each.name: each.data.decode(errors="replace") for each in fields if each is not file}
     return file, PartialFile(
         filename=said.get("filename") or file.filename,
-        content_type=said.get("content_type") or file.content_type,
+        content_type=said.get("content_type") or (file.content_type if file.content_type != UNSAID else None),
         path=said.get("path"),
         size=len(file.data),
         public=said.get("public", "").lower() in TRUE,

@@ -1,6 +1,7 @@
 """The bytes of files, beside the database, each content once under its SHA-256.
 
-A file is written to a temporary name, synced and renamed, so that a crash leaves either the whole content or none.
+A file is written to a temporary name, synced and renamed, so that a crash leaves either the whole content or none; the
+next start removes what it left by half.
 Everything is readable by its owner alone.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,10 +19,12 @@ import anyio
 import anyio.to_thread
 
 from agentkit.errors import StoreError
+from agentkit.runtime.leftovers import in_the_making, leftovers
 
 __all__ = ["Blobs", "Partial", "TooLarge"]
 
 CHUNK = 1 << 20
+PART = ".part"  # begins the name of a content that is not whole yet
 
 
 class TooLarge(Exception):
@@ -56,7 +58,7 @@ class Blobs:
         if self._given is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="agentkit-")
         try:
-            await anyio.to_thread.run_sync(lambda: self.folder.mkdir(mode=0o700, parents=True, exist_ok=True))
+            await anyio.to_thread.run_sync(_make, self.folder)
         except OSError as error:
             raise StoreError(
                 f"files cannot be kept in {str(self.folder)!r}: {error.strerror}; choose another --db"
@@ -76,7 +78,7 @@ class Blobs:
     @asynccontextmanager
     async def received(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[Partial]:
         """The content under a temporary name, gone on leaving unless it was kept. Raises TooLarge, StoreError."""
-        path = self.folder / f".{secrets.token_hex(8)}.part"
+        path = in_the_making(self.folder / PART)
         try:
             with self._explained():
                 sha256, size = await self._receive(path, chunks)
@@ -128,6 +130,13 @@ class Blobs:
     async def drop(self, sha256: str) -> None:
         """Removes a content that no record names any more."""
         await anyio.to_thread.run_sync(lambda: self.path(sha256).unlink(missing_ok=True))
+
+
+def _make(folder: Path) -> None:
+    """Makes the folder; what a server that was killed had received by half goes."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in leftovers(folder / PART):
+        each.unlink(missing_ok=True)
 
 
 def _create(path: Path) -> int:
