@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from agentkit.protocol.events import ToolStarted as ToolStarted
     from agentkit.protocol.events import TurnEvent as TurnEvent
     from agentkit.protocol.events import Unknown as Unknown
+    from agentkit.runtime.open import FleetConfig as FleetConfig
     from agentkit.tools import ToolContext as ToolContext
     from agentkit.tools import agent_tool as agent_tool
     from agentkit.tools import any_of as any_of
@@ -247,6 +248,7 @@ _HOMES = {
         "TurnEvent",
         "Unknown",
     ),
+    "agentkit.runtime.open": ("FleetConfig",),
     "agentkit.tools": (
         "ToolContext",
         "agent_tool",

@@ -27,7 +27,7 @@ from agentkit.client.inference import AsyncInference, Inference
 from agentkit.errors import UsageError
 from agentkit.inprocess import BASE_URL, FORKED, AsyncInProcess, InProcess
 from agentkit.runtime.answers import Limits
-from agentkit.runtime.open import open_platform
+from agentkit.runtime.open import FleetConfig, open_platform
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ports import ModelProvider
 from agentkit.runtime.server import create_app
@@ -41,7 +41,9 @@ class Runtime:
     `db`: a file that keeps everything, or nothing for a database in memory. `model`: who answers for agents that name
     nobody (default: what the environment offers, else `offline/extract`). `aliases`: reference to reference, as in
     `{"infsh/claude-sonnet-4@abc123": "openai/gpt-5-mini"}`; `"*"` catches all. `models`: more providers by name.
-    `agents`: stored agents given in code, by reference.
+    `agents`: stored agents given in code, by reference. `apps`: folders of apps, by reference, as in
+    `{"me/echo": "path/to/folder"}`; `workers`: how many processes run them at most (default: one per processor), or a
+    `FleetConfig`; `secrets`: what apps that name them find in their environment.
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class Runtime:
         aliases: Mapping[str, str] | None = None,
         models: Mapping[str, ModelProvider] | None = None,
         agents: Mapping[str, Any] | None = None,
+        apps: Mapping[str, str | Path] | None = None,
+        workers: int | FleetConfig | None = None,
+        secrets: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -61,6 +66,9 @@ class Runtime:
             "aliases": aliases,
             "providers": models,
             "agents": agents,
+            "apps": apps,
+            "fleet": workers if isinstance(workers, FleetConfig | None) else FleetConfig(size=workers),
+            "secrets": secrets,
             "limits": limits,
             "environ": environ,
         }
@@ -94,6 +102,8 @@ class Runtime:
 
     def close(self) -> None:
         """Stops what runs, keeps what is stored. Chats that work or wait go on when the file is opened again.
+
+        So do tasks that no worker had begun with; one that was running fails, unless its app is idempotent.
 
         In a forked child it does nothing: what runs is the parent's.
         """

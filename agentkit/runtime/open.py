@@ -1,26 +1,51 @@
-"""A platform on this machine, put together: SQLite, an engine and a bus in this process, files beside the database."""
+"""A platform on this machine, put together: SQLite, an engine and a bus in this process, files beside the database.
+
+Apps run in worker processes of this machine; none is started before the first task.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from agentkit.runtime.answers import Limits
 from agentkit.runtime.bus.local import LocalBus
 from agentkit.runtime.engine.local import LocalEngine
+from agentkit.runtime.fleet.liveness import Liveness
+from agentkit.runtime.fleet.local import LocalFleet
 from agentkit.runtime.models.registry import Models
 from agentkit.runtime.platform import Platform
-from agentkit.runtime.ports import ModelProvider
+from agentkit.runtime.ports import Fleet, ModelProvider
+from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.store._database import Synchronous
 from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.store.sqlite import SqliteStore
+from agentkit.runtime.workshop import apps_beside
 
-__all__ = ["MEMORY", "files_beside", "open_models", "open_platform"]
+__all__ = ["MEMORY", "FleetConfig", "files_beside", "open_models", "open_platform"]
 
 MEMORY: Final = ":memory:"
 MODEL_VARIABLE: Final = "AGENTKIT_MODEL"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetConfig:
+    """How many worker processes there are at most, and what they may take.
+
+    `size` None: one per processor. `memory_bytes` is each worker's; `idle_seconds` is how long one without work stays;
+    a task may take `default_timeout_seconds`, unless its app says otherwise.
+    """
+
+    size: int | None = None
+    memory_bytes: int | None = None
+    default_timeout_seconds: float = 3_600
+    idle_seconds: float = 60
+    cancel_seconds: float = 10
+    kill_seconds: float = 5
+    start_seconds: float = 120
 
 
 def open_platform(
@@ -32,25 +57,41 @@ def open_platform(
     providers: Mapping[str, ModelProvider] | None = None,
     keys: Sequence[str] = (),
     agents: Mapping[str, Any] | None = None,
+    apps: Mapping[str, str | Path] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    secrets_file: str | Path | None = None,
+    fleet: FleetConfig | Fleet | None = None,
     limits: Limits | None = None,
     environ: Mapping[str, str] | None = None,
     synchronous: Synchronous = "FULL",
+    max_upload_bytes: int = 1 << 30,
 ) -> Platform:
     """The platform over one database file; enter it to open the file and to start.
 
     `models` replaces what `model`, `aliases` and `providers` would make; `agents` are stored agents given in code,
-    `{"namespace/name": config}`. `environ` is os.environ unless given.
+    `{"namespace/name": config}`, `apps` are folders, `{"namespace/name": path}`. `secrets` go to the apps that name
+    them, over those of `secrets_file`. `environ` is os.environ unless given.
     """
+    given = os.environ if environ is None else environ
     return Platform(
         store=SqliteStore(db, synchronous=synchronous),
         engine=LocalEngine(),
         bus=LocalBus(),
         models=models or open_models(model=model, aliases=aliases, providers=providers, environ=environ),
-        blobs=Blobs(files_beside(db)),
+        blobs=Blobs(files_beside(db), max_bytes=max_upload_bytes),
+        fleet=_fleet(fleet),
+        engines=Liveness(db),
+        apps_folder=apps_beside(db),
         limits=limits,
         agents=agents,
+        apps=apps,
+        secrets=Secrets.collect(secrets, environ=given, file=secrets_file),
         keys=keys,
     )
+
+
+def _fleet(given: FleetConfig | Fleet | None) -> Fleet:
+    return LocalFleet(**asdict(given or FleetConfig())) if isinstance(given, FleetConfig | None) else given
 
 
 def open_models(

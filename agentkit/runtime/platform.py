@@ -1,35 +1,63 @@
-"""The platform: chats, agents and files over the ports, put together and started. The server only dresses its answers.
+"""The platform: chats, agents, apps, tasks and files over the ports, put together and started.
 
 async with Platform(store=..., engine=..., bus=..., models=..., blobs=...) as platform:
     reply = await platform.chats.run("local", request)
+
+The server only dresses its answers.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from typing import Any, Self
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, Self
 
+import anyio
+import anyio.to_thread
+
+from agentkit.errors import StoreError
 from agentkit.runtime.agents import Agents, predefine
 from agentkit.runtime.answers import Limits
+from agentkit.runtime.apps import Apps
 from agentkit.runtime.chats import Chats
+from agentkit.runtime.desk import Here, TaskDesk
 from agentkit.runtime.files import Files
+from agentkit.runtime.fleet.liveness import Liveness
+from agentkit.runtime.fleet.local import LocalFleet
 from agentkit.runtime.hub import Hub
 from agentkit.runtime.ids import hashed, new_id
 from agentkit.runtime.loop import Loop, Models
-from agentkit.runtime.ports import Bus, Commit, Engine, Store, Writing
+from agentkit.runtime.ports import Bus, Commit, Engine, Fleet, Store, Writing
+from agentkit.runtime.predefined import describe_folders, predefine_app
 from agentkit.runtime.records import KeyRecord
+from agentkit.runtime.recovery import SWEEP_SECONDS, Recovery
+from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.service import LOCAL
+from agentkit.runtime.sessions import Sessions
 from agentkit.runtime.store.blobs import Blobs
+from agentkit.runtime.taskfiles import TaskFiles
+from agentkit.runtime.tasks import Tasks
+from agentkit.runtime.taskwatch import TaskWatch
+from agentkit.runtime.webhooks import Webhooks
+from agentkit.runtime.workshop import Workshop
 
 __all__ = ["Platform"]
 
-CONFIGURED = "configured"  # the name of keys that came with the settings
+logger = logging.getLogger("agentkit.platform")
+
+CONFIGURED: Final = "configured"  # the name of keys that came with the settings
 
 
 class Platform:
-    """Chats, agents, tools, approvals and files of one store. Enter it to open the store and start the loop."""
+    """Everything of one store. Enter it to open the store, to take over what a crash left, and to start.
+
+    `fleet` runs apps, a pool of processes on this machine unless given; `engines` knows which processes share the
+    store; `apps_folder` is where apps are unpacked, a temporary one unless given; `apps` are folders by reference.
+    """
 
     def __init__(
         self,
@@ -39,8 +67,13 @@ class Platform:
         bus: Bus,
         models: Models,
         blobs: Blobs,
+        fleet: Fleet | None = None,
+        engines: Liveness | None = None,
+        apps_folder: Path | None = None,
         limits: Limits | None = None,
         agents: Mapping[str, Any] | None = None,
+        apps: Mapping[str, str | Path] | None = None,
+        secrets: Mapping[str, str] | None = None,
         keys: Sequence[str] = (),
     ) -> None:
         self._store = store
@@ -48,13 +81,33 @@ class Platform:
         self._bus = bus
         self._models = models
         self._blobs = blobs
-        self._predefined = dict(agents or {})
+        self._fleet = fleet or LocalFleet()
+        self._engines = engines or Liveness(":memory:")
+        self._agents = dict(agents or {})
+        self._apps = dict(apps or {})
         self._keys = tuple(keys)
+        self._here = here = Here()
+        known = Secrets(secrets)
+        self._workshop = Workshop(store, blobs=blobs, secrets=known, folder=apps_folder)
         self.files = Files(store, blobs=blobs)
         self.agents = Agents(store)
+        self.apps = Apps(store, files=self.files, secrets=known, workshop=self._workshop)
         self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits or Limits())
         hub = Hub(store, bus, draft=self._loop.draft)
         self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files)
+        self._desk = TaskDesk(
+            store, bus, here=here, workshop=self._workshop, files=TaskFiles(self.files), submit=self._fleet.submit
+        )
+        watch = TaskWatch(store, bus, here=here, draft=self._desk.draft)
+        self.tasks = Tasks(store, bus, here=here, fleet=self._fleet, watch=watch, files=self.files, secrets=known)
+        self.sessions = Sessions(store, fleet=self._fleet)
+        self._webhooks = Webhooks(store)
+        self._recovery = Recovery(store, here=here, fleet=self._fleet, engine=engine, is_alive=self._engines.is_alive)
+        self._advances: Mapping[str, Callable[[str], Awaitable[None]]] = {
+            "task": self.tasks.advance,
+            "session": self.sessions.advance,
+            "webhook": self._webhooks.advance,
+        }
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -63,10 +116,16 @@ class Platform:
             stack.push_async_callback(self._store.close)
             await self._blobs.open()
             stack.callback(self._blobs.close)
+            stack.callback(self._workshop.close)
             stack.push_async_callback(self._models.aclose)
+            stack.push_async_callback(self._webhooks.aclose)
+            self._here.engine_id = await anyio.to_thread.run_sync(self._engines.claim)
+            stack.callback(self._engines.release)
+            self._here.is_closing = False
             self._store.on_commit(self._told)
             await self._prepare()
-            await stack.enter_async_context(self._engine.run(self._loop.advance))
+            await stack.enter_async_context(self._engine.run(self.advance))
+            await stack.enter_async_context(self._working())
             for wake in await self._store.read(lambda tx: tx.wakes()):
                 self._engine.wake(wake)
             self._stack = stack.pop_all()
@@ -75,21 +134,66 @@ class Platform:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
+    async def advance(self, key: str) -> None:
+        """What a wake-up is for: a task, a session, a webhook, or else a chat."""
+        kind, colon, id = key.partition(":")
+        if colon and (advance := self._advances.get(kind)):
+            await advance(id)
+        else:
+            await self._loop.advance(key)
+
+    def fleet(self) -> dict[str, Any]:
+        """GET /fleet: the workers, the queue, and what they have done."""
+        return asdict(self._fleet.state())
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncGenerator[None]:
+        """While entered, tasks run. Afterwards every worker has ended, and what it was at is put right."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._desk.run)
+            try:
+                async with self._fleet.run(self._desk):
+                    await self._recovery.boot()
+                    group.start_soon(self._sweep)
+                    try:
+                        yield
+                    finally:
+                        self._here.is_closing = True
+            finally:
+                group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._desk.flush()
+                await self._recovery.close()
+            except StoreError as error:  # the next process that opens the store does it
+                logger.warning("tasks are left as they are: %s", error)
+
+    async def _sweep(self) -> None:
+        while True:
+            await anyio.sleep(SWEEP_SECONDS)
+            try:
+                await self._recovery.sweep()
+            except Exception as error:  # whatever it is, the next one may do better
+                logger.warning("the sweep is put off: %s", error, exc_info=not isinstance(error, StoreError))
+
     def _told(self, commit: Commit) -> None:
         for chat_id in commit.cuts:
             self._engine.cancel(chat_id)
-        for chat_id, seq in commit.events.items():
-            self._bus.grew(chat_id, seq)
+        for id, seq in commit.events.items():
+            self._bus.grew(id, seq)
         for wake in commit.wakes:
             self._engine.wake(wake)
 
     async def _prepare(self) -> None:
-        """Stores the keys and the agents given in code."""
+        """Stores the keys, and the agents and apps given in code."""
+        described = await describe_folders(self._apps, store=self._store, workshop=self._workshop)
 
         def write(tx: Writing) -> None:
             configure_keys(tx, [hashed(key) for key in self._keys])
-            for ref, definition in self._predefined.items():
+            for ref, definition in self._agents.items():
                 predefine(tx, ref, definition)
+            for ref, app in described.items():
+                predefine_app(tx, ref, app)
 
         await self._store.write(write)
 

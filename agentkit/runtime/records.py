@@ -240,7 +240,7 @@ class TaskRecord(Record):
     """One execution of an app's function. `events` has one entry per transition: `{id, status, event_time}`."""
 
     KIND = "task"
-    INDEX = ("owner", "status", "session_id", "app_id", "app_version_id", "engine_id")
+    INDEX = ("owner", "status", "session_id", "app_id", "app_version_id", "engine_id", "is_featured")
 
     owner: str
     status: TaskStatus = TaskStatus.RECEIVED

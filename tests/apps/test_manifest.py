@@ -192,7 +192,7 @@ def test_without_pyyaml_the_error_is_the_pip_command(tmp_path: Path) -> None:
         "except MissingExtraError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
-    assert done.stdout == "reading inf.yml needs an extra: pip install 'agentkit[cli]'\n", done.stderr
+    assert done.stdout == "reading inf.yml needs an extra: pip install 'agentkit[apps]'\n", done.stderr
 
 
 # -- the version ---------------------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from agentkit.runtime.faults import Fault
@@ -105,3 +108,35 @@ async def test_of_two_uploads_to_one_url_the_second_is_refused_and_leaves_nothin
             await play.platform.files.put(made["id"], token, once(b"first"))
             first_is_here.set()
         assert len(list((tmp_path / "a.db.files").iterdir())) == 1
+
+
+RECEIVING = """
+import sys
+import anyio
+from pathlib import Path
+from agentkit.runtime.store.blobs import Blobs
+
+async def half():
+    yield b"half"
+    print("here", flush=True)
+    await anyio.sleep_forever()
+
+async def main():
+    blobs = Blobs(Path(sys.argv[1]))
+    await blobs.open()
+    await blobs.save(half())
+
+anyio.run(main)
+"""
+
+
+async def test_what_a_killed_server_had_received_by_half_goes_with_the_next_start(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", RECEIVING, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert await anyio.to_thread.run_sync(process.stdout.readline) == b"here\n"
+        beside = Blobs(tmp_path)
+        await beside.open()
+        assert len(list(tmp_path.iterdir())) == 1  # while it is at work, nobody takes it away
+        process.kill()
+    await beside.open()
+    assert list(tmp_path.iterdir()) == []

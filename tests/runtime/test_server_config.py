@@ -8,6 +8,7 @@ import pytest
 
 from agentkit.errors import ConfigError
 from agentkit.runtime.config import VARIABLES, ServerConfig, is_loopback
+from agentkit.runtime.ratelimits import RateLimits
 from tests.runtime.serving import KEY
 
 ENVIRON = {
@@ -20,6 +21,12 @@ ENVIRON = {
     "AGENTKIT_CORS_ORIGINS": "https://A.example/, http://localhost:3000",
     "AGENTKIT_HOST_NAMES": "Desk.example",
     "AGENTKIT_MAX_BODY_BYTES": "2048",
+    "AGENTKIT_MAX_UPLOAD_BYTES": "4096",
+    "AGENTKIT_RATE_LIMITS": "default, run=5/s",
+    "AGENTKIT_SECRETS_FILE": "/data/keys",
+    "AGENTKIT_WORKERS": "3",
+    "AGENTKIT_WORKER_MEMORY": "1.5g",
+    "AGENTKIT_TASK_TIMEOUT": "90",
     "AGENTKIT_LOG_LEVEL": "DEBUG",
 }
 
@@ -36,6 +43,12 @@ def test_everything_can_be_set_in_the_environment() -> None:
         cors_origins=("https://a.example", "http://localhost:3000"),
         host_names=("desk.example",),
         max_body_bytes=2048,
+        max_upload_bytes=4096,
+        rate_limits=RateLimits.parse("default,run=5/s"),
+        secrets_file="/data/keys",
+        workers=3,
+        worker_memory=1536 << 20,
+        task_timeout=90.0,
         log_level="debug",
     )
 
@@ -66,6 +79,16 @@ def test_with_nothing_set_it_is_a_private_server_in_memory() -> None:
         ("aliases", "a=", "NAME=REFERENCE"),
         ("max_body_bytes", "10MB", "'10mb'|'10MB'"),
         ("max_body_bytes", "10", "1024"),
+        ("max_upload_bytes", "1g", "'1g'"),
+        ("rate_limits", "run", "'run'"),
+        ("rate_limits", "walk=1/m", "'walk'"),
+        ("workers", "0", "'0'"),
+        ("workers", "many", "'many'"),
+        ("worker_memory", "1m", "'1m'"),
+        ("worker_memory", "much", "'much'"),
+        ("task_timeout", "0", "'0'"),
+        ("task_timeout", "nan", "'nan'"),
+        ("task_timeout", "1h", "'1h'"),
         ("log_level", "loud", "'loud'"),
     ],
 )
@@ -75,6 +98,19 @@ def test_a_wrong_value_is_named_with_both_ways_to_set_it(name: str, value: str, 
         with pytest.raises(ConfigError, match=said) as caught:
             ServerConfig.resolve(**given)
         assert argument in str(caught.value) and variable in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512m", 512 << 20), ("4G", 4 << 30), ("2GiB", 2 << 30), ("65536k", 64 << 20), ("536870912", 512 << 20)],
+)
+def test_the_memory_of_a_worker_has_a_unit_or_is_bytes(text: str, size: int) -> None:
+    assert ServerConfig.resolve(environ={}, worker_memory=text).worker_memory == size
+
+
+def test_rate_limits_that_are_off_differ_from_none_given() -> None:
+    assert ServerConfig.resolve(environ={"AGENTKIT_RATE_LIMITS": "off"}).rate_limits == RateLimits()
+    assert ServerConfig.resolve(environ={}).rate_limits is None
 
 
 def test_a_key_that_is_refused_is_not_repeated() -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import os
+import socket
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +18,7 @@ import pytest
 
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.multipart import Field, parse
-from tests.runtime.serving import BARE, KEY, Desk, in_process, served
+from tests.runtime.serving import BARE, KEY, Desk, Served, in_process, served
 
 BYTES = bytes(range(256)) * 20
 
@@ -111,6 +118,122 @@ def test_a_large_file_travels_in_pieces_through_a_socket_and_an_empty_one_too() 
             assert httpx.put(record["upload_url"], content=data).status_code == 200
             read = httpx.get(f"{server.url}/files/{record['id']}/content")
             assert (read.content == data, read.headers["content-length"]) == (True, str(len(data)))
+
+
+# -- uploads that go wrong ------------------------------------------------------------------------------------------
+
+
+def _announce_at(url: str, **entry: Any) -> dict[str, Any]:
+    [record] = httpx.post(f"{url}/files", json={"files": [{"uri": "", **entry}]}, headers=BARE).json()
+    return dict(record)
+
+
+@pytest.mark.parametrize("encoding", ["length", "chunked"])
+def test_an_upload_that_is_cut_off_leaves_nothing_and_can_be_sent_again_to_the_same_url(
+    encoding: str, tmp_path: Path
+) -> None:
+    kept = tmp_path / "a.db.files"
+    with served(db=tmp_path / "a.db") as server:
+        record = _announce_at(server.url, filename="a.bin", size=len(BYTES))
+        parts = urlsplit(record["upload_url"])
+        length = f"Content-Length: {len(BYTES)}\r\n" if encoding == "length" else "Transfer-Encoding: chunked\r\n"
+        half = BYTES[: len(BYTES) // 2]
+        body = half if encoding == "length" else f"{len(half):x}\r\n".encode() + half + b"\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            head = f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{length}\r\n"
+            connection.sendall(head.encode() + body)
+            _until(lambda: len(os.listdir(kept)) == 1)  # it began to arrive
+        _until(lambda: os.listdir(kept) == [])
+        told = httpx.get(f"{server.url}/files/{record['id']}", headers=BARE).json()
+        early = httpx.get(f"{server.url}/files/{record['id']}/content")
+        again = httpx.put(record["upload_url"], content=BYTES)
+        late = httpx.get(f"{server.url}/files/{record['id']}/content")
+    assert (early.status_code, told["size"]) == (404, len(BYTES))
+    assert (again.status_code, late.content) == (200, BYTES)
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("way", ["announced", "chunked"])
+def test_a_file_above_the_limit_is_refused_and_leaves_nothing(way: str, tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(6):
+            yield bytes(1 << 20)
+
+    async def put(server: Served) -> httpx.Response:
+        record = _announce_at(server.url, filename="a")
+        async with httpx.AsyncClient() as client:
+            content: Any = pieces() if way == "chunked" else bytes(6 << 20)
+            return await client.put(record["upload_url"], content=content)
+
+    with served(db=tmp_path / "a.db", max_upload_bytes=5 << 20) as server:
+        try:
+            response = asyncio.run(put(server))
+        except httpx.TransportError:
+            response = None  # it hung up while we were still sending
+        kept = os.listdir(tmp_path / "a.db.files")
+    assert response is None or (response.status_code == 413 and "5,242,880 bytes" in response.text)
+    assert kept == []
+
+
+@pytest.mark.asyncio_only
+async def test_a_large_file_is_taken_and_given_without_being_loaded() -> None:
+    size, piece = 64 << 20, bytes(1 << 20)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(size // len(piece)):
+            yield piece
+
+    async with in_process() as desk:
+        record = await _announce(desk, filename="large.bin")
+        tracemalloc.start()
+        try:
+            await desk.client.put(record["upload_url"], content=pieces())
+            _, chunks = await desk.platform.files.content("local", record["id"])
+            read = sum([len(chunk) async for chunk in chunks])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert read == size
+    assert peak < 12 << 20
+
+
+# -- what kind of file it is ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "data", "kind"),
+    [
+        ({"filename": "a.png"}, b"x", "image/png"),
+        ({"filename": "picture"}, b"\x89PNG\r\n\x1a\n", "image/png"),
+        ({"filename": ""}, b"%PDF-1.7", "application/pdf"),
+        ({"filename": "notes"}, "grüße".encode(), "text/plain"),
+        ({}, b"\x00\x01", "application/octet-stream"),
+        ({"filename": "a.png", "content_type": "text/x-odd"}, b"x", "text/x-odd"),
+    ],
+)
+async def test_a_type_that_nobody_said_is_told_by_the_name_then_by_the_bytes(
+    entry: dict[str, Any], data: bytes, kind: str
+) -> None:
+    async with in_process() as desk:
+        record = await _announce(desk, **entry)
+        await desk.client.put(record["upload_url"], content=data)
+        told = await desk.get(f"/files/{record['id']}")
+    assert told["content_type"] == kind
+    assert record["content_type"] in (kind, "application/octet-stream")  # before the bytes were here
+
+
+async def test_a_form_without_a_type_is_told_by_its_bytes() -> None:
+    async with in_process() as desk:
+        body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%PDF-1.7\r\n--b--\r\n'
+        headers = {**BARE, "Content-Type": "multipart/form-data; boundary=b"}
+        record = (await desk.client.post("/files", content=body, headers=headers)).json()
+    assert record["content_type"] == "application/pdf"
 
 
 # -- forms ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,14 @@
+"""The fleet of this machine does what every fleet must."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentkit.runtime.fleet.local import LocalFleet
+from tests.runtime.fleet.fleet_conformance import FleetConformance, MakeFleet
+
+
+class TestLocalFleet(FleetConformance):
+    @pytest.fixture
+    def make_fleet(self) -> MakeFleet:
+        return LocalFleet
