@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--json] [--rows turn,stream,runtime,import]`"""
+"""`python -m bench [--quick] [--json] [--rows turn,stream,runtime,call,import]`"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from anyio.from_thread import start_blocking_portal
 
 from agentkit import Runtime, async_inference, inference
 from bench import bare, imports, ours
+from bench.calls import calls
 from bench.measure import Contest, Row, Spread, alone, beside, cost_of
 from bench.server import DELTAS, Clockwork, serving
 
@@ -24,16 +25,17 @@ Ways: TypeAlias = Mapping[str, tuple[Turns, Turns]]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured. `turns` and `streams` are done per repetition."""
+    """How much is measured. `turns`, `streams` and `calls` are done per repetition."""
 
     repetitions: int
     turns: int
     streams: int
+    calls: int
     imports: int
 
 
-FULL: Final = Size(repetitions=11, turns=10, streams=1, imports=7)
-QUICK: Final = Size(repetitions=2, turns=2, streams=1, imports=1)
+FULL: Final = Size(repetitions=11, turns=10, streams=1, calls=20, imports=7)
+QUICK: Final = Size(repetitions=2, turns=2, streams=1, calls=2, imports=1)
 
 
 @contextmanager
@@ -126,5 +128,6 @@ ROWS: Final[Mapping[str, Callable[[Size], Iterator[Row]]]] = {
     "turn": turn,
     "stream": stream,
     "runtime": runtime,
+    "call": lambda size: calls(size.repetitions, size.calls),
     "import": start,
 }

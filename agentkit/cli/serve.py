@@ -11,30 +11,36 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentkit import __version__
+from agentkit.cli.commands import add
+from agentkit.cli.exits import INTERRUPTED
 from agentkit.cli.keyfile import key_in
 from agentkit.cli.lock import alone_with
 from agentkit.errors import ConfigError, MissingExtraError
 from agentkit.runtime.auth import refuse_open_door
 from agentkit.runtime.config import ServerConfig
 from agentkit.runtime.models.registry import Models
-from agentkit.runtime.open import open_models, open_platform
+from agentkit.runtime.open import FleetConfig, open_models, open_platform
 from agentkit.runtime.server import create_app
 
 if TYPE_CHECKING:
     import uvicorn
 
-__all__ = ["serve"]
+__all__ = ["add_to", "serve"]
 
 GRACE_SECONDS = 5  # for answers under way when the server is told to stop; streams end at once
-INTERRUPTED = 130  # as shells say Ctrl-C
 BACKLOG = 128
+
+
+def add_to(root: typer.Typer) -> None:
+    """Puts the word on the command line."""
+    add(root, "serve", serve)
 
 
 def serve(
@@ -59,16 +65,36 @@ def serve(
     cors_origin: Annotated[list[str] | None, typer.Option(help="A web page's origin that may call.")] = None,
     host_name: Annotated[list[str] | None, typer.Option(help="A further name this server is reached by.")] = None,
     max_body_bytes: Annotated[str | None, typer.Option(help="Largest JSON body. [default: 10485760]")] = None,
+    max_upload_bytes: Annotated[str | None, typer.Option(help="Largest file. [default: 1073741824]")] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="How many processes run apps, at most. [default: one per processor]")
+    ] = None,
+    worker_memory: Annotated[str | None, typer.Option(help="What each may take, such as 512m or 4g.")] = None,
+    task_timeout: Annotated[
+        str | None, typer.Option(help="Seconds a task may run where its app does not say. [default: 3600]")
+    ] = None,
+    secrets: Annotated[
+        str | None, typer.Option(metavar="FILE", help="KEY=VALUE lines for the apps that name the keys.")
+    ] = None,
+    rate_limits: Annotated[
+        str | None, typer.Option(help="`default`, `off`, or such as run=100/m,get=1000/m,upload=50/m. [default: off]")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
-) -> None:
-    """Serves agents, chats, approvals and files over HTTP, for agentkit and the official SDKs.
+) -> int:
+    """Serves agents, chats, approvals, apps, tasks and files over HTTP, for agentkit and the official SDKs.
+
+    Apps run in worker processes of this machine; none is started before the first task.
 
     Each option can be set in the environment too: AGENTKIT_HOST, AGENTKIT_PORT, AGENTKIT_DB, AGENTKIT_API_KEY,
     AGENTKIT_MODEL, AGENTKIT_ALIASES, AGENTKIT_CORS_ORIGINS, AGENTKIT_HOST_NAMES, AGENTKIT_MAX_BODY_BYTES,
-    AGENTKIT_LOG_LEVEL. Model keys come from OPENAI_API_KEY and its kin; without any, offline/extract answers.
+    AGENTKIT_MAX_UPLOAD_BYTES, AGENTKIT_WORKERS, AGENTKIT_WORKER_MEMORY, AGENTKIT_TASK_TIMEOUT,
+    AGENTKIT_SECRETS_FILE, AGENTKIT_RATE_LIMITS, AGENTKIT_LOG_LEVEL. Model keys come from OPENAI_API_KEY and its kin;
+    without any, offline/extract answers.
 
-    Try:  agentkit serve --db agentkit.db
+    \b
+    agentkit serve --db agentkit.db
+    agentkit serve --db agentkit.db --workers 4 --worker-memory 2g --secrets apps.env
     """
     config = ServerConfig.resolve(
         environ=os.environ,
@@ -81,10 +107,16 @@ def serve(
         cors_origins=cors_origin,
         host_names=host_name,
         max_body_bytes=max_body_bytes,
+        max_upload_bytes=max_upload_bytes,
+        workers=workers,
+        worker_memory=worker_memory,
+        task_timeout=task_timeout,
+        secrets_file=secrets,
+        rate_limits=rate_limits,
         log_level=log_level,
     )
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    raise typer.Exit(_serve(config, as_json=as_json))
+    return _serve(config, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +157,14 @@ async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
     import_uvicorn()
     refuse_open_door(config, needs_key=bool(config.api_keys))
     with _listen(config) as listener:
-        async with open_platform(db=config.db, models=models, keys=config.api_keys) as platform:
+        async with open_platform(
+            db=config.db,
+            models=models,
+            keys=config.api_keys,
+            fleet=_fleet(config),
+            secrets_file=config.secrets_file or None,
+            max_upload_bytes=config.max_upload_bytes,
+        ) as platform:
             app = create_app(platform, config=config)
             server = _server(app)
             port = listener.getsockname()[1]
@@ -136,6 +175,11 @@ async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
                 sys.stdout.flush()
                 await server.serve(sockets=[listener])
     return INTERRUPTED if signal.SIGINT in caught else 0
+
+
+def _fleet(config: ServerConfig) -> FleetConfig:
+    usual = FleetConfig(size=config.workers, memory_bytes=config.worker_memory)
+    return usual if config.task_timeout is None else replace(usual, default_timeout_seconds=config.task_timeout)
 
 
 def import_uvicorn() -> Any:

@@ -1,0 +1,1 @@
+"""Apps to begin with: `agentkit app init --template NAME` copies one of these folders."""

@@ -1,0 +1,1 @@
+"""An app that says what it was told: the smallest there is."""

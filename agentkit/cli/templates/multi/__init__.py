@@ -1,0 +1,1 @@
+"""An app of several functions that remembers, for use in a session."""

@@ -1,0 +1,1 @@
+"""An app that shows its result while it grows."""
