@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import ValidationError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -51,7 +51,7 @@ class ArgumentSchema:
             return [_unusable(f"it refers to {error.ref!r}, which is not in it")]
         except RecursionError:
             return [_unusable("it refers to itself without end, or is nested too deeply")]
-        return [{"path": _path(miss), "message": _sentence(miss)} for miss in misses]
+        return [{"path": _path(miss), "message": _sentence(miss)} for miss in map(_meant, misses)]
 
     def filled(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the arguments with the defaults of what was left out, at every depth of objects and arrays."""
@@ -76,6 +76,13 @@ class ArgumentSchema:
 
 def _unusable(why: str) -> dict[str, str]:
     return {"path": "", "message": f"the schema cannot be used: {why}"}
+
+
+def _meant(miss: ValidationError) -> ValidationError:
+    """Of several shapes that were allowed, what keeps the value from the one that it looks like."""
+    if miss.validator not in ("anyOf", "oneOf") or not miss.context:
+        return miss
+    return best_match([miss]) or miss
 
 
 def _path(miss: ValidationError) -> str:

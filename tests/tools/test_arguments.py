@@ -97,3 +97,9 @@ def test_what_is_no_schema_is_refused_with_its_place(schema: Any, words: str) ->
     with pytest.raises(SchemaError) as told:
         check_schema(schema, what="what")
     assert words in str(told.value)
+
+
+def test_of_two_shapes_the_miss_of_the_one_that_was_meant_is_told() -> None:
+    width = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}
+    schema = {"type": "object", "properties": {"width": width}}
+    assert check_arguments(schema, {"width": 0}) == [{"path": "width", "message": "0 is less than the minimum of 1"}]
