@@ -8,6 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 HISTORIES ?= 1000000
+TASKS ?= 2000
 WORKERS ?= auto
 ARGS ?=
 
@@ -42,7 +43,7 @@ help: ## list the targets
 
 # -- what people run -----------------------------------------------------------------------------------------------
 
-.PHONY: demo test check bench fuzz schemas clean
+.PHONY: demo test check bench fuzz soak schemas clean
 demo: $(VENV)/.core ## run the expense desk on real files, offline (ARGS="--help" lists its options)
 	$(call timed,demo,$(PY) -m examples.expense_desk $(ARGS))
 
@@ -57,6 +58,9 @@ bench: $(VENV)/.dev ## measure speed and memory (ARGS="--help" lists the options
 
 fuzz: $(VENV)/.dev ## drive the turn machine through HISTORIES random histories
 	$(call timed,fuzz,$(PY) -m tests.protocol.turn_fuzz --histories $(HISTORIES) $(ARGS))
+
+soak: $(VENV)/.dev ## run TASKS short tasks through kills of workers and of the server (ARGS="--seed 7")
+	$(call timed,soak,$(PY) -m tests.soak --tasks $(TASKS) $(ARGS))
 
 schemas: $(VENV)/.core ## write the JSON Schemas and openapi.json into schemas/
 	$(call timed,schemas,$(call write_schemas,schemas))

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from agentkit.client.inference import Inference as Inference
     from agentkit.client.inference import async_inference as async_inference
     from agentkit.client.inference import inference as inference
+    from agentkit.client.mapping import AsyncTaskMap as AsyncTaskMap
+    from agentkit.client.mapping import TaskMap as TaskMap
     from agentkit.client.results import TurnResult as TurnResult
     from agentkit.client.sessions import AsyncSession as AsyncSession
     from agentkit.client.sessions import Session as Session
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from agentkit.client.task_streams import TaskStream as TaskStream
     from agentkit.client.turns import AsyncTurn as AsyncTurn
     from agentkit.client.turns import Turn as Turn
+    from agentkit.client.uploads import Upload as Upload
     from agentkit.client.uploads import UploadFileOptions as UploadFileOptions
     from agentkit.errors import AgentKitError as AgentKitError
     from agentkit.errors import AlreadyResolvedError as AlreadyResolvedError
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from agentkit.errors import AppOutputError as AppOutputError
     from agentkit.errors import ApprovalNeededError as ApprovalNeededError
     from agentkit.errors import FileError as FileError
+    from agentkit.errors import NotFoundError as NotFoundError
     from agentkit.errors import OutputError as OutputError
     from agentkit.errors import RequirementError as RequirementError
     from agentkit.errors import RequirementsNotMetError as RequirementsNotMetError
@@ -195,7 +199,8 @@ _HOMES = {
         "AsyncTurn",
         "Turn",
     ),
-    "agentkit.client.uploads": ("UploadFileOptions",),
+    "agentkit.client.mapping": ("AsyncTaskMap", "TaskMap"),
+    "agentkit.client.uploads": ("Upload", "UploadFileOptions"),
     "agentkit.errors": (
         "APIError",
         "AgentKitError",
@@ -206,6 +211,7 @@ _HOMES = {
         "AppOutputError",
         "ApprovalNeededError",
         "FileError",
+        "NotFoundError",
         "OutputError",
         "RequirementError",
         "RequirementsNotMetError",

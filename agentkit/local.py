@@ -42,8 +42,10 @@ class Runtime:
     nobody (default: what the environment offers, else `offline/extract`). `aliases`: reference to reference, as in
     `{"infsh/claude-sonnet-4@abc123": "openai/gpt-5-mini"}`; `"*"` catches all. `models`: more providers by name.
     `agents`: stored agents given in code, by reference. `apps`: folders of apps, by reference, as in
-    `{"me/echo": "path/to/folder"}`; `workers`: how many processes run them at most (default: one per processor), or a
-    `FleetConfig`; `secrets`: what apps that name them find in their environment.
+    `{"me/echo": "path/to/folder"}`; `apps_folder`: where what is made for them is kept, their environments above all
+    (default: beside the database; several runtimes may share one); `compat`: `import inferencesh` means agentkit in all
+    of them, also where no line of theirs shows it. `workers`: how many processes run them at most (default: one per
+    processor), or a `FleetConfig`; `secrets`: what apps that name them find in their environment.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class Runtime:
         models: Mapping[str, ModelProvider] | None = None,
         agents: Mapping[str, Any] | None = None,
         apps: Mapping[str, str | Path] | None = None,
+        apps_folder: str | Path | None = None,
+        compat: bool = False,
         workers: int | FleetConfig | None = None,
         secrets: Mapping[str, str] | None = None,
         limits: Limits | None = None,
@@ -67,6 +71,8 @@ class Runtime:
             "providers": models,
             "agents": agents,
             "apps": apps,
+            "apps_folder": apps_folder,
+            "compat": compat,
             "fleet": workers if isinstance(workers, FleetConfig | None) else FleetConfig(size=workers),
             "secrets": secrets,
             "limits": limits,

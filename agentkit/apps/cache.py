@@ -13,13 +13,11 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
-
-import httpx
-import tenacity
 
 from agentkit.apps.content_type import extension_of
 from agentkit.errors import FileError
@@ -30,18 +28,30 @@ __all__ = [
     "cache_folder",
     "cached_place",
     "download_url",
+    "keeping_in",
     "parse_data_uri",
     "save_data_uri",
 ]
 
-ATTEMPTS: Final = 3
-TIMEOUT: Final = httpx.Timeout(120.0, connect=20.0)  # of silence, not of the whole download
 NAME_BYTES: Final = 120  # what every file system takes, with room for a temporary ending
 SHOWN: Final = 60  # characters of a data URI in a message
+_folder: ContextVar[Path | None] = ContextVar("agentkit.apps.cache", default=None)
+
+
+@contextmanager
+def keeping_in(folder: Path) -> Generator[None]:
+    """While entered, bytes are kept in this folder, as those that a task names: its owner's, not the app's."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
 
 
 def cache_folder() -> Path:
-    """`$FILE_CACHE_DIR`, else `~/.cache/agentkit/files`."""
+    """`$FILE_CACHE_DIR`, else `~/.cache/agentkit/files`, unless `keeping_in` says another one."""
+    if (folder := _folder.get()) is not None:
+        return folder
     named = os.environ.get("FILE_CACHE_DIR")
     return Path(named) if named else Path.home() / ".cache" / "agentkit" / "files"
 
@@ -56,8 +66,10 @@ def download_url(url: str) -> str:
     """
     target = cached_place(url, cache_folder())
     if not target.exists():
-        with _writing(target, what=f"the download of {_shown(url)}") as temporary:
-            _fetch(url, temporary)
+        from agentkit.apps.fetching import fetch, shown  # takes long, and most tasks download nothing
+
+        with _writing(target, what=f"the download of {shown(url)}") as temporary:
+            fetch(url, temporary)
     return str(target)
 
 
@@ -72,41 +84,6 @@ def cached_place(url: str, folder: Path) -> Path:
         raise FileError(f"cannot download {url!r}: it names no host")
     digest = hashlib.sha256(address.encode()).hexdigest()[:12]
     return folder / digest / _safe_name(unquote(parts.path.rpartition("/")[2]), default="download")
-
-
-def _fetch(url: str, temporary: Path) -> None:
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_exponential(multiplier=0.2, max=5.0),
-        retry=tenacity.retry_if_exception(_may_pass),
-        reraise=True,
-    )
-    try:
-        retrying(_fetch_once, url, temporary)
-    except httpx.HTTPStatusError as error:
-        raise FileError(f"cannot download {_shown(url)}: HTTP {error.response.status_code}") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FileError(f"cannot download {_shown(url)}: {str(error) or type(error).__name__}") from None
-
-
-def _fetch_once(url: str, temporary: Path) -> None:
-    with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as response:
-        response.raise_for_status()
-        with temporary.open("wb") as file:
-            for chunk in response.iter_bytes():
-                file.write(chunk)
-
-
-def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code >= 500 or error.response.status_code == 429
-    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
-
-
-def _shown(url: str) -> str:
-    """The URL without what gives access: its password, and a query that may be a signature."""
-    parts = urlsplit(url)
-    return repr(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="...").geturl() if parts.query else url)
 
 
 # -- data URIs -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from agentkit.apps.models import BaseApp
 from agentkit.apps.signature import Parameter, Role, Signature, is_async, read_hook, read_signature
@@ -66,8 +66,8 @@ class FunctionInfo(Hook):
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """The JSON Schema of what it takes."""
-        return self.input_model.model_json_schema()
+        """The JSON Schema of what it takes. Raises AppDefinitionError where JSON has no such type."""
+        return _schema(f"the input of {self.name!r}", self.input_model.model_json_schema)
 
     @cached_property
     def output_adapter(self) -> TypeAdapter[Any]:
@@ -76,8 +76,8 @@ class FunctionInfo(Hook):
 
     @cached_property
     def output_schema(self) -> dict[str, Any]:
-        """The JSON Schema of what it gives."""
-        return self.output_adapter.json_schema()
+        """The JSON Schema of what it gives. Raises AppDefinitionError where JSON has no such type."""
+        return _schema(f"the output of {self.name!r}", lambda: self.output_adapter.json_schema())
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class AppInterface:
 
     @property
     def setup_schema(self) -> dict[str, Any] | None:
-        """The JSON Schema of the setup value; None where the app takes none."""
-        return self.setup_model.model_json_schema() if self.setup_model else None
+        """The JSON Schema of the setup value; None where the app takes none. Raises AppDefinitionError as above."""
+        return _schema("the setup", self.setup_model.model_json_schema) if self.setup_model else None
 
 
 def discover(app: type, *, default_function: str | None = None) -> AppInterface:
@@ -155,6 +155,13 @@ def find_app(module: ModuleType) -> type:
         case several:
             names = ", ".join(each.__name__ for each in several)
             raise AppDefinitionError(f"{where} defines several apps, {names}; call the one to be run App")
+
+
+def _schema(what: str, describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return describe()
+    except PydanticUserError as error:
+        raise AppDefinitionError(f"{what} cannot be described as JSON: {error.message}") from error
 
 
 def _methods(app: type) -> Iterator[tuple[str, Callable[..., Any]]]:

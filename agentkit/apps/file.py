@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self, cast
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -222,6 +221,8 @@ def _local(path: str) -> str:
     parts = urlsplit(path)
     if parts.netloc not in ("", "localhost"):
         raise FileError(f"{path!r} is on another machine; file:// URIs have no host, as in {Path('/a/b').as_uri()!r}")
+    from urllib.request import url2pathname  # takes long, and few files are named so
+
     return url2pathname(parts.path)
 
 

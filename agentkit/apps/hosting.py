@@ -16,11 +16,13 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 from pydantic import BaseModel
 
+from agentkit.apps.cache import keeping_in
 from agentkit.apps.control import Control
 from agentkit.apps.lifecycle import Hosted
 from agentkit.apps.messages import (
@@ -56,36 +58,39 @@ BLOCKED_SECONDS: Final = 0.2  # a loop that does not look up for so long is bloc
 INTERRUPT: Final = signal.SIGURG  # ignored unless asked for, and nobody asks
 
 
-def host(control: Control) -> int:
-    """Hosts an app until the server says stop; returns the exit code."""
+def host(control: Control, *, scratch: str) -> int:
+    """Hosts an app until the server says stop; returns the exit code. `scratch` is the process's own folder."""
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_Host(control).serve())
+            return runner.run(_Host(control, Path(scratch)).serve())
     except Terminated as end:
         return end.exit_code
 
 
 class _Run:
-    """The task that is running."""
+    """The task that is running, or about to be."""
 
     def __init__(self, message: Run) -> None:
+        self.message = message
         self.task_id = message.task_id
-        self.files = TaskFiles({uri: ResolvedFile(**known) for uri, known in message.files.items()})
+        self.has_begun = threading.Event()
+        self.files = _files_of(message)
         self.kept = asyncio.Event()
         self.task: asyncio.Task[Mishap | None] | None = None
         self.is_cancel_wanted = False
 
 
 class _Host:
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, scratch: Path) -> None:
         self._control = control
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inputs = scratch / "inputs"  # what tasks name by URL or bring along; not the app's own cache
+        self._inbox: asyncio.Queue[Message | _Run] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop
         self._hosted: Hosted | None = None
+        self._setup_files = TaskFiles()
         self._run: _Run | None = None
         self._is_in_method = False  # a plain method of the app has the main thread
         self._memory_bytes: int | None = None
-        self._max_output_bytes = MAX_OUTPUT_BYTES
 
     async def serve(self) -> int:
         """Does what the server asks for, one thing after the other, until it says stop."""
@@ -100,7 +105,7 @@ class _Host:
                     await self._load(message)
                 case SetUp():
                     await self._set_up(message)
-                case Run():
+                case _Run():
                     await self._do(message)
                 case Ping():
                     self._control.send(Pong())
@@ -114,7 +119,6 @@ class _Host:
     async def _load(self, message: Load) -> None:
         self._control.token = message.token
         self._memory_bytes = message.memory_bytes
-        self._max_output_bytes = message.max_output_bytes or MAX_OUTPUT_BYTES
         try:
             _limit_memory(message.memory_bytes)
             self._hosted = Hosted.load(message.folder, compat=message.is_compat, in_thread=self._in_method)
@@ -125,20 +129,20 @@ class _Host:
 
     async def _set_up(self, message: SetUp) -> None:
         try:
-            value = self._app.check_setup(message.value)
+            self._setup_files = _files_of(message)
+            with resolving(self._setup_files, is_closed=True), keeping_in(self._inputs):
+                value = self._app.check_setup(message.value)
             await self._app.setup(value, Metadata(**message.metadata))
         except BaseException as error:
             self._send_failure(None, error)
         else:
             self._control.send(Settled(self._control.mark()))
 
-    async def _do(self, message: Run) -> None:
-        run = self._run = _Run(message)
-        run.task = asyncio.create_task(self._call(run, message))
-        try:
-            await asyncio.wait({run.task})
-        finally:
-            self._run = None
+    async def _do(self, run: _Run) -> None:
+        run.task = asyncio.create_task(self._call(run, run.message))
+        run.has_begun.set()
+        await asyncio.wait({run.task})
+        self._run = None
         mishap = None if run.task.cancelled() else run.task.result()
         self._send_end(run, mishap)
 
@@ -161,7 +165,7 @@ class _Host:
     async def _call(self, run: _Run, message: Run) -> Mishap | None:
         """Calls the function; what went wrong, if anything did. Nothing gets out of here but the end of the process."""
         try:
-            with resolving(run.files, is_closed=True):
+            with resolving(run.files, is_closed=True), keeping_in(self._inputs):
                 value = await self._in_method(lambda: self._app.check_input(message.function, message.input))
             is_single = not self._app.interface.function(message.function).is_generator
             async for output in self._app.stream(message.function, value, Metadata(**message.metadata)):
@@ -174,14 +178,14 @@ class _Host:
         return None
 
     async def _deliver(self, run: _Run, output: BaseModel, *, is_last: bool) -> None:
-        shipment = ship(output, given=run.files, token=self._control.token)
+        shipment = ship(output, given={**self._setup_files, **run.files}, token=self._control.token)
         try:
             line = encode(Output(run.task_id, shipment.value, shipment.files, is_last))
         except (ValueError, TypeError) as error:
             raise AppOutputError(f"the output cannot be written as JSON: {error}") from error
-        if len(line) > self._max_output_bytes:
+        if len(line) > MAX_OUTPUT_BYTES:
             raise AppOutputError(
-                f"the output is {len(line):,} bytes of JSON, and at most {self._max_output_bytes:,} are taken;"
+                f"the output is {len(line):,} bytes of JSON, and at most {MAX_OUTPUT_BYTES:,} are taken;"
                 " return what is large as a File"
             )
         run.kept.clear()
@@ -213,6 +217,9 @@ class _Host:
 
     def _hear(self, message: Message) -> None:
         match message:
+            case Run():
+                self._run = _Run(message)  # here and now, for a cancel may be next
+                self._soon(self._inbox.put_nowait, self._run)
             case Cancel():
                 threading.Thread(target=self._cancel, args=(message,), name="agentkit-cancel", daemon=True).start()
             case Kept():
@@ -228,8 +235,9 @@ class _Host:
         run = self._run
         if run is None or run.task_id != message.task_id:
             return
+        run.has_begun.wait()
         run.is_cancel_wanted = True
-        is_acknowledged = message.ask and self._ask()
+        is_acknowledged = message.ask and "on_cancel" in self._app.interface.hooks and self._ask()
         if message.ask:
             with suppress(OSError):
                 self._control.send(Asked(run.task_id, is_acknowledged))
@@ -287,6 +295,10 @@ class _Host:
         if self._is_in_method and self._run is not None and self._run.is_cancel_wanted:
             self._is_in_method = False  # once: what it does to clean up is not disturbed
             raise asyncio.CancelledError
+
+
+def _files_of(message: SetUp | Run) -> TaskFiles:
+    return TaskFiles({uri: ResolvedFile(**known) for uri, known in message.files.items()})
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

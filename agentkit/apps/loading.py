@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
@@ -75,7 +76,7 @@ def _import(folder: Path) -> ModuleType:
         return importlib.import_module(f"{package}.{ENTRY}")
     except (Exception, SystemExit) as error:
         _forget(package)
-        raise AppDefinitionError(f"cannot import {folder / ENTRY}.py: {_reason(error)}") from error
+        raise AppDefinitionError(f"cannot import {folder / ENTRY}.py: {_reason(error, folder)}") from error
 
 
 def _forget(package: str) -> None:
@@ -83,11 +84,22 @@ def _forget(package: str) -> None:
         del sys.modules[name]
 
 
-def _reason(error: BaseException) -> str:
-    reason = f"{type(error).__name__}: {error}"
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "inferencesh":
+def _reason(error: BaseException, folder: Path) -> str:
+    says = str(error).partition("\n\n")[0]  # pydantic goes on with how it works inside
+    reason = f"{type(error).__name__}: {says}{_place(error, folder)}"
+    if not isinstance(error, ModuleNotFoundError):
+        return reason
+    if (error.name or "").partition(".")[0] == "inferencesh":
         return f"{reason}; load it with compat=True, or import from agentkit.apps instead"
-    return reason
+    return f"{reason}; is it in requirements.txt, and installed here?"
+
+
+def _place(error: BaseException, folder: Path) -> str:
+    """Where in the app's own files it happened; a SyntaxError says so itself."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_relative_to(folder)]
+    if not frames or isinstance(error, SyntaxError):
+        return ""
+    return f" (line {frames[-1].lineno} of {Path(frames[-1].filename).relative_to(folder)})"
 
 
 class _Finder(MetaPathFinder):

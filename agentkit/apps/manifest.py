@@ -9,23 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from agentkit.apps.discovery import AppInterface
 from agentkit.apps.yaml import Document, dump_yaml, read_yaml
 from agentkit.errors import AppDefinitionError
-from agentkit.wire import (
-    AppFunction,
-    AppResources,
-    AppVariant,
-    AppVersionInput,
-    GpuResource,
-    GPUType,
-    RequiredIntegration,
-    RequiredSecret,
-)
+
+if TYPE_CHECKING:  # `wire` takes long, and a worker needs none of it
+    from agentkit.wire import AppFunction, AppResources, AppVariant, AppVersionInput
 
 __all__ = ["FILE_NAME", "Manifest", "bytes_of"]
 
@@ -66,6 +59,7 @@ def _none_is_no_entry(value: Any) -> Any:
 
 Bytes: TypeAlias = Annotated[int, BeforeValidator(_size)]
 Name: TypeAlias = Annotated[str, AfterValidator(_named)]
+GpuKind: TypeAlias = Literal["any", "none", "intel", "nvidia", "amd", "apple"]  # wire.GPUType
 Texts: TypeAlias = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
 
 
@@ -78,7 +72,7 @@ class Gpu(_Part):
 
     count: int = Field(default=0, ge=0)
     vram: Bytes = 0
-    type: GPUType = GPUType.NONE
+    type: GpuKind = "none"
 
 
 class Resources(_Part):
@@ -89,7 +83,9 @@ class Resources(_Part):
 
     def to_wire(self) -> AppResources:
         """As the platform stores it."""
-        gpu = GpuResource(count=self.gpu.count, vram=self.gpu.vram, type=self.gpu.type)
+        from agentkit.wire import AppResources, GpuResource, GPUType
+
+        gpu = GpuResource(count=self.gpu.count, vram=self.gpu.vram, type=GPUType(self.gpu.type))
         return AppResources(gpu=gpu, ram=self.ram)
 
 
@@ -214,6 +210,8 @@ class Manifest(BaseModel):
 
     def to_version_input(self, interface: AppInterface) -> AppVersionInput:
         """The version that a deployer sends. Raises AppDefinitionError for functions that the class does not have."""
+        from agentkit.wire import AppVersionInput, RequiredIntegration, RequiredSecret
+
         default = interface.functions.get(interface.default_function or "")
         return AppVersionInput(
             metadata=self.metadata.model_dump(exclude_unset=True),
@@ -232,6 +230,8 @@ class Manifest(BaseModel):
 
     def functions_of(self, interface: AppInterface) -> dict[str, AppFunction]:
         """Each function with its schemas; a description here counts before the docstring."""
+        from agentkit.wire import AppFunction
+
         notes = {note.name: note.description for note in self.functions}
         for name in notes:
             if name not in interface.functions:
@@ -276,6 +276,8 @@ def _need(need: Need) -> dict[str, Any]:
 
 
 def _variant(name: str, variant: Variant) -> AppVariant:
+    from agentkit.wire import AppVariant
+
     return AppVariant(
         name=variant.name or name,
         order=variant.order,

@@ -53,15 +53,15 @@ class Load:
     token: str
     is_compat: bool = False
     memory_bytes: int | None = None
-    max_output_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """Set the app up with this value: `Settled` or `Failed`."""
+    """Set the app up with this value: `Settled` or `Failed`. `files` are as in `Run`."""
 
     value: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
 
 @dataclass(frozen=True, slots=True)

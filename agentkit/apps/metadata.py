@@ -22,6 +22,7 @@ class Metadata(BaseModel):
     worker_id: str | None = None
     gpu_ids: list[Any] | None = None
     task_id: str | None = None
+    session_id: str | None = None  # None outside a session: such a task should leave nothing behind
     team_id: str | None = None
     user_id: str | None = None
 

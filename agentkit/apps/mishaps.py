@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from agentkit.apps.loading import PREFIX
 from agentkit.errors import AppDefinitionError, AppInputError, AppOutputError
 
 __all__ = ["Mishap", "Terminated", "mishap_of"]
 
 OURS: Final = str(Path(__file__).parent)
 TEXT_CHARACTERS: Final = 4000
+_PACKAGE: Final = re.compile(rf"\b{PREFIX}[0-9a-f]+\.")  # what the loader puts in front of an app's modules
 
 
 class Terminated(SystemExit):
@@ -72,15 +75,18 @@ def _memory_text(error: MemoryError, memory_bytes: int | None) -> str:
 
 
 def _last_line(error: BaseException) -> str:
-    """`ValueError: bad size`, as it stands under a traceback."""
+    """`ValueError: bad size`, as it stands under a traceback; the app's own exceptions without their module."""
     try:
         lines = traceback.format_exception_only(error)
     except Exception:  # an exception whose own __str__ fails
         lines = [type(error).__name__]
-    return _cut("".join(lines).strip())
+    text = "".join(lines).strip()
+    module = str(type(error).__module__)
+    return _cut(text.replace(f"{module}.", "", 1) if _PACKAGE.match(f"{module}.") else text)
 
 
 def _cut(text: str) -> str:
+    text = _PACKAGE.sub("", text)
     return text if len(text) <= TEXT_CHARACTERS else f"{text[:TEXT_CHARACTERS]}..."
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -14,7 +12,8 @@ from pydantic_core import PydanticSerializationError
 
 from agentkit.apps.cache import download_url
 from agentkit.apps.file import File
-from agentkit.apps.resolved import ResolvedFile
+from agentkit.apps.models import BaseAppOutput
+from agentkit.apps.resolved import ResolvedFile, writing_files
 from agentkit.errors import AppOutputError
 
 __all__ = ["Shipment", "TaskFiles", "ship"]
@@ -43,8 +42,9 @@ class Shipment:
         self._given = given
         self._token = token
 
-    def add(self, file: File, known: dict[str, Any]) -> dict[str, Any]:
+    def add(self, file: File) -> dict[str, Any]:
         """What stands for the file: its URI where it is the sender's own, else a place in `files`."""
+        known = file.to_dict()
         given = self._given[file.uri] if file.uri is not None and file.uri in self._given else None
         if file.path is None or (given is not None and given.path == file.path):
             return {name: value for name, value in known.items() if name != "path"}
@@ -54,16 +54,13 @@ class Shipment:
         return {self._token: len(self.files) - 1}
 
 
-_shipment: ContextVar[Shipment | None] = ContextVar("agentkit.apps.shipment", default=None)
-
-
 def ship(output: BaseModel, *, given: Mapping[str, ResolvedFile], token: str) -> Shipment:
     """The output as JSON, its files listed. Raises AppOutputError for what JSON cannot carry."""
     shipment = Shipment(given, token)
     try:
         strange = next(_strange_numbers(output.model_dump(by_alias=True)), None)  # which JSON mode turns into null
-        with _listing(shipment):
-            shipment.value = output.model_dump(mode="json", by_alias=True)
+        with writing_files(shipment.add):
+            shipment.value = output.model_dump(mode="json", by_alias=True, exclude=_left_out(output))
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise AppOutputError(f"the output cannot be written as JSON: {error}") from error
     for path in shipment.missing:  # not raised in there: pydantic would wrap it
@@ -73,13 +70,10 @@ def ship(output: BaseModel, *, given: Mapping[str, ResolvedFile], token: str) ->
     return shipment
 
 
-@contextmanager
-def _listing(shipment: Shipment) -> Generator[None]:
-    token = _shipment.set(shipment)
-    try:
-        yield
-    finally:
-        _shipment.reset(token)
+def _left_out(output: BaseModel) -> set[str]:
+    """The platform's outputs have an `output_meta` only where the app has given one."""
+    is_bare = isinstance(output, BaseAppOutput) and getattr(output, "output_meta", None) is None
+    return {"output_meta"} if is_bare else set()
 
 
 def _strange_numbers(value: Any, path: str = "") -> Iterator[str]:
@@ -95,15 +89,3 @@ def _strange_numbers(value: Any, path: str = "") -> Iterator[str]:
                 yield from _strange_numbers(item, f"{path}.{index}" if path else str(index))
         case _:
             return
-
-
-_plain_to_dict = File.to_dict
-
-
-def _to_dict(file: File) -> dict[str, Any]:
-    shipment = _shipment.get()
-    known = _plain_to_dict(file)
-    return known if shipment is None else shipment.add(file, known)
-
-
-File.to_dict = _to_dict  # type: ignore[method-assign, assignment]  # in worker processes only, where outputs leave

@@ -21,10 +21,11 @@ __all__ = ["main"]
 
 def main() -> NoReturn:
     """Hosts an app until the server says stop, hangs up, or ends the process."""
-    guard(0, scratch=sys.argv[1])
+    scratch = os.path.abspath(sys.argv[1])
+    guard(0, scratch=scratch)
     control = Control.take_over()
     sys.argv[:] = [""]  # an app that parses arguments finds none
-    os._exit(importlib.import_module("agentkit.apps.hosting").host(control))
+    os._exit(importlib.import_module("agentkit.apps.hosting").host(control, scratch=scratch))
 
 
 if __name__ == "__main__":

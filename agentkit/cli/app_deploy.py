@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,7 +14,7 @@ from agentkit.cli.connection import connect
 from agentkit.cli.local_app import read_manifest
 from agentkit.cli.screen import Screen
 from agentkit.cli.transfers import Tick, bar
-from agentkit.client.deploying import Progress, prepare
+from agentkit.client.deploying import Progress
 
 __all__ = ["deploy"]
 
@@ -49,13 +48,10 @@ def deploy(
     """
     screen = Screen(as_json)
     read_manifest(folder)
-    with connect(base_url, api_key) as server:
+    with connect(base_url, api_key) as client:
         steps: list[str] = []
         with _shown(screen, steps) as tell:
-            ready = prepare(folder, tell)
-            if namespace is not None:
-                ready = replace(ready, manifest={**ready.manifest, "namespace": namespace})
-            app = server.transport.run(ready.flow(stage=stage))
+            app = client.apps.deploy(folder, stage=stage, namespace=namespace, on_progress=tell)
     is_new = "unchanged" not in steps
     version_id = app.version.id if app.version else ""
     short = app.version.short_id if app.version else ""

@@ -27,8 +27,8 @@ def list_apps(
     as_json: AsJson = False,
 ) -> None:
     """Lists your apps, newest first."""
-    with connect(base_url, api_key) as server:
-        apps = list(islice(server.client.apps.iterate(search=search), limit))
+    with connect(base_url, api_key) as client:
+        apps = list(islice(client.apps.iterate(search=search), limit))
     rows = [(_name(app), app.version_id[:8], app.visibility, app.updated_at, app.description) for app in apps]
     columns = ("app", "current", "visibility", "updated", "description")
     Screen(as_json).table(columns, rows, records=[app.to_wire() for app in apps])
@@ -36,8 +36,8 @@ def list_apps(
 
 def get(ref: Ref, base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Shows an app: its current version, or that of REF, its functions, and what it needs."""
-    with connect(base_url, api_key) as server:
-        app = server.client.apps.get(ref)
+    with connect(base_url, api_key) as client:
+        app = client.apps.get(ref)
     screen = Screen(as_json)
     if as_json:
         screen.result(app.to_wire())
@@ -49,9 +49,9 @@ def versions(
     ref: Ref, limit: Limit = 50, base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJson = False
 ) -> None:
     """Lists the versions of an app, newest first; the current one has a star."""
-    with connect(base_url, api_key) as server:
-        app = server.client.apps.get(str(_unversioned(ref)))
-        page = server.client.apps.versions(app.id, limit=limit)
+    with connect(base_url, api_key) as client:
+        app = client.apps.get(str(_unversioned(ref)))
+        page = client.apps.versions(app.id, limit=limit)
     rows = [
         ("*" if each.id == app.version_id else "", each.short_id, each.created_at, _of(each)) for each in page.items
     ]
@@ -75,8 +75,8 @@ def promote(
         raise Mistake(
             f"{ref!r} names no version; write it as {ref.partition('@')[0]}@VERSION, see agentkit app versions"
         )
-    with connect(base_url, api_key) as server:
-        app = server.client.apps.set_current(str(_unversioned(ref)), version)
+    with connect(base_url, api_key) as client:
+        app = client.apps.set_current(str(_unversioned(ref)), version)
     screen = Screen(as_json)
     if as_json:
         screen.result(app.to_wire())
@@ -90,8 +90,8 @@ def delete(ref: Ref, yes: Sure = False, base_url: BaseUrl = None, api_key: ApiKe
         raise Mistake(f"{ref!r}: an app is deleted with all its versions; leave out the @")
     if not confirm(f"Delete {ref} and all its versions?", is_sure=yes):
         return FAILED
-    with connect(base_url, api_key) as server:
-        server.client.apps.delete(ref)
+    with connect(base_url, api_key) as client:
+        client.apps.delete(ref)
     Screen().say(f"{ref} is deleted")
     return DONE
 

@@ -14,12 +14,17 @@ from agentkit.cli.inputs import Asked, FileOption, InputOption, SetOption, Setup
 from agentkit.cli.local_app import opened
 from agentkit.cli.samples import Sample, samples_in
 from agentkit.cli.screen import Screen
-from agentkit.runtime.bundles import IMPORT
 
-__all__ = ["FunctionOption", "OutOption", "SecretsOption", "run"]
+__all__ = ["CompatOption", "FunctionOption", "OutOption", "SecretsOption", "run"]
 
 FunctionOption = Annotated[str | None, typer.Option("--function", help="Which function. [default: the app's own]")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Save the files it makes there.")]
+CompatOption = Annotated[
+    bool,
+    typer.Option(
+        "--compat", help="`import inferencesh` means agentkit, also where no line `import inferencesh` shows it."
+    ),
+]
 SecretsOption = Annotated[
     Path | None,
     typer.Option(
@@ -37,12 +42,7 @@ def run(
     setup: SetupOption = None,
     out: OutOption = None,
     secrets: SecretsOption = None,
-    compat: Annotated[
-        bool,
-        typer.Option(
-            "--compat", help="The app imports inferencesh; that means agentkit then. Noticed without the option too."
-        ),
-    ] = False,
+    compat: CompatOption = False,
     as_json: AsJson = False,
 ) -> int:
     """Runs the app in a worker process of this machine and prints its output. No server is needed.
@@ -61,9 +61,7 @@ def run(
     if not asked.is_given and (sample := _sample(folder, function)):
         screen.say(f"no input given: running the sample {sample.path}")
         asked, params = sample.asked, {**params, **sample.params}
-    if compat and not _imports_sdk(folder):
-        screen.say("--compat changes nothing: no file of the app imports inferencesh")
-    with opened(folder, screen=screen, secrets_file=secrets) as app:
+    with opened(folder, screen=screen, secrets_file=secrets, compat=compat) as app:
         told = {name: value for name, value in params.items() if value is not None}
         body = {"app": app.reference, "input": filled(app.client, asked, screen=screen), **told}
         return run_to_end(app.client, body, screen=screen, out=out)
@@ -73,7 +71,3 @@ def _sample(folder: Path, function: str | None) -> Sample | None:
     """The first sample, of the function where one was named."""
     found: Sequence[Sample] = samples_in(folder)
     return next((each for each in found if function in (None, each.function or function)), None)
-
-
-def _imports_sdk(folder: Path) -> bool:
-    return any(IMPORT.search(path.read_bytes()) for path in folder.rglob("*.py"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 
-from agentkit.cli.app_run import SecretsOption
+from agentkit.cli.app_run import CompatOption, SecretsOption
 from agentkit.cli.commands import AsJson, Folder
 from agentkit.cli.display import status_name
 from agentkit.cli.exits import DONE, FAILED
@@ -40,7 +40,9 @@ class Check:
         return "ok" if self.is_good else "FAILED", self.name, f"{self.seconds:.2f}s", self.remark
 
 
-def test(folder: Folder = Path(), secrets: SecretsOption = None, as_json: AsJson = False) -> int:
+def test(
+    folder: Folder = Path(), secrets: SecretsOption = None, compat: CompatOption = False, as_json: AsJson = False
+) -> int:
     """Describes the app, checks its schemas and runs every sample; exit code 1 where one of them fails.
 
     A sample is a file *.input.json or examples/*.json: an input, or {"input": ..., "files": {"image": "cat.png"},
@@ -53,7 +55,7 @@ def test(folder: Folder = Path(), secrets: SecretsOption = None, as_json: AsJson
     """
     screen = Screen(as_json)
     samples = samples_in(folder)
-    with opened(folder, screen=screen, secrets_file=secrets) as app:
+    with opened(folder, screen=screen, secrets_file=secrets, compat=compat) as app:
         version = app.client.apps.get(app.reference).version
         checks = list(_schemas(version)) if version is not None else []
         with Interrupts() as interrupts:

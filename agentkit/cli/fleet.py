@@ -11,7 +11,6 @@ from agentkit.cli.commands import ApiKey, AsJson, BaseUrl, add
 from agentkit.cli.connection import connect
 from agentkit.cli.screen import Screen
 from agentkit.cli.transfers import size_text
-from agentkit.protocol import api
 
 __all__ = ["add_to"]
 
@@ -30,8 +29,8 @@ def fleet(base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJson = Fa
     agentkit fleet --json
     """
     screen = Screen(as_json)
-    with connect(base_url, api_key) as server:
-        told = server.transport.send(api.FLEET.call())
+    with connect(base_url, api_key) as client:
+        told = client.fleet()
     if as_json:
         screen.result(told)
         return

@@ -1,25 +1,26 @@
-"""An app folder on a runtime of its own: for as long as one command takes, and nothing is left but its environment."""
+"""An app folder on a runtime of its own: for as long as one command takes. Its environment and its home are kept."""
 
 from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentkit.apps.manifest import FILE_NAME, Manifest
+from agentkit.cli.scratch import scratch_folder
 from agentkit.cli.screen import Screen
 from agentkit.client.inference import Inference
 from agentkit.errors import AppDefinitionError
 from agentkit.local import Runtime
+from agentkit.runtime.open import FleetConfig
 from agentkit.runtime.secrets import Secrets
-from agentkit.runtime.workshop import ENVIRONMENTS
 
 __all__ = ["LocalApp", "opened", "read_manifest"]
 
+WORKERS = FleetConfig(size=1, kill_seconds=1)  # whoever typed Ctrl-C twice waits for nothing else
 LOGGER = "agentkit.apps"  # says what is installed for an app before its first task
 
 
@@ -33,18 +34,20 @@ class LocalApp:
 
 
 @contextmanager
-def opened(folder: Path, *, screen: Screen, secrets_file: Path | None = None) -> Generator[LocalApp]:
+def opened(
+    folder: Path, *, screen: Screen, secrets_file: Path | None = None, compat: bool = False
+) -> Generator[LocalApp]:
     """While entered, the app can be run. Raises AppDefinitionError, ConfigError with what is wrong with the folder."""
     manifest = read_manifest(folder)
     reference = f"{manifest.namespace or 'local'}/{manifest.name}"
-    with tempfile.TemporaryDirectory(prefix="agentkit-run-", ignore_cleanup_errors=True) as temporary:
-        db = Path(temporary) / "run.db"
-        _keep_environments(Path(f"{db}.apps"))
-        runtime = Runtime(db, apps={reference: folder}, workers=1, secrets=_secrets(manifest, secrets_file))
-        with ExitStack() as stack:
-            with _said(screen):
-                stack.enter_context(runtime)
-            yield LocalApp(stack.enter_context(runtime.client()), reference, manifest)
+    with scratch_folder() as scratch, ExitStack() as stack:
+        runtime = Runtime(
+            scratch / "run.db", apps={reference: folder}, apps_folder=_apps_folder(), compat=compat, workers=WORKERS,
+            secrets=_secrets(manifest, secrets_file),
+        )  # fmt: skip
+        with _said(screen):
+            stack.enter_context(runtime)
+        yield LocalApp(stack.enter_context(runtime.client()), reference, manifest)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -61,12 +64,14 @@ def _secrets(manifest: Manifest, file: Path | None) -> Mapping[str, str]:
     return {**named, **Secrets.collect(None, environ=os.environ, file=file)}
 
 
-def _keep_environments(folder: Path) -> None:
-    """Lets the runtime find the environments that were made for apps before: installing packages takes a while."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentkit" / "environments"
-    cache.mkdir(parents=True, exist_ok=True)
-    folder.mkdir()
-    (folder / ENVIRONMENTS).symlink_to(cache, target_is_directory=True)
+def _apps_folder() -> Path | None:
+    """Where the next run finds what this one installed and downloaded; None where there is no such place."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentkit" / "apps"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 class _Said(logging.Handler):

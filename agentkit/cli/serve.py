@@ -27,6 +27,7 @@ from agentkit.runtime.auth import refuse_open_door
 from agentkit.runtime.config import ServerConfig
 from agentkit.runtime.models.registry import Models
 from agentkit.runtime.open import FleetConfig, open_models, open_platform
+from agentkit.runtime.ratelimits import RateLimits
 from agentkit.runtime.server import create_app
 
 if TYPE_CHECKING:
@@ -77,7 +78,11 @@ def serve(
         str | None, typer.Option(metavar="FILE", help="KEY=VALUE lines for the apps that name the keys.")
     ] = None,
     rate_limits: Annotated[
-        str | None, typer.Option(help="`default`, `off`, or such as run=100/m,get=1000/m,upload=50/m. [default: off]")
+        str | None,
+        typer.Option(
+            help="`default` (run=100/m,get=1000/m,upload=50/m for each key), `off`, or a list such as run=10/s. "
+            "[default: `default` with a key, else off]"
+        ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
@@ -115,6 +120,8 @@ def serve(
         rate_limits=rate_limits,
         log_level=log_level,
     )
+    if config.rate_limits is None and config.api_keys:
+        config = config.but(rate_limits=RateLimits.default())
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return _serve(config, as_json=as_json)
 

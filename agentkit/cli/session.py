@@ -34,8 +34,8 @@ def add_to(root: typer.Typer) -> None:
 
 def list_sessions(base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Lists the sessions that can be called."""
-    with connect(base_url, api_key) as server:
-        found = server.client.sessions.list()
+    with connect(base_url, api_key) as client:
+        found = client.sessions.list()
     rows = [(each.id, each.status, each.app_id, each.call_count, each.expires_at) for each in found]
     columns = ("session", "status", "app", "calls", "expires")
     Screen(as_json).table(columns, rows, records=[each.to_wire() for each in found])
@@ -43,8 +43,8 @@ def list_sessions(base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJ
 
 def get(session_id: SessionId, base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Shows a session: whether it can be called, and until when."""
-    with connect(base_url, api_key) as server:
-        found = server.client.sessions.get(session_id)
+    with connect(base_url, api_key) as client:
+        found = client.sessions.get(session_id)
     screen = Screen(as_json)
     if as_json:
         screen.result(found.to_wire())
@@ -55,6 +55,6 @@ def get(session_id: SessionId, base_url: BaseUrl = None, api_key: ApiKey = None,
 
 def end(session_id: SessionId, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
     """Ends a session and frees its worker, after the call that is under way."""
-    with connect(base_url, api_key) as server:
-        server.client.sessions.end(session_id)
+    with connect(base_url, api_key) as client:
+        client.sessions.end(session_id)
     Screen().say(f"session {session_id} is ended")

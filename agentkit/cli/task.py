@@ -15,9 +15,7 @@ from agentkit.cli.foreground import end
 from agentkit.cli.screen import Screen
 from agentkit.cli.task_logs import task_logs
 from agentkit.cli.task_run import TaskId, run, watch
-from agentkit.protocol import api
-from agentkit.protocol.lines import is_object
-from agentkit.wire import CancelTaskRequest, Task, TaskStatus, is_terminal_status, parse_status
+from agentkit.wire import Task, TaskStatus, is_terminal_status, parse_status
 
 __all__ = ["add_to"]
 
@@ -48,10 +46,10 @@ def add_to(root: typer.Typer) -> None:
 def get(task_id: TaskId, base_url: BaseUrl = None, api_key: ApiKey = None, as_json: AsJson = False) -> int:
     """Prints the output of a task that is over, or says how far it is. Exit code 1 where it failed."""
     screen = Screen(as_json)
-    with connect(base_url, api_key) as server:
-        task = server.client.tasks.get(task_id)
+    with connect(base_url, api_key) as client:
+        task = client.tasks.get(task_id)
         if is_terminal_status(task.status):
-            return end(server.client, task, screen=screen)
+            return end(client, task, screen=screen)
     if as_json:
         screen.result(task.to_wire())
     else:
@@ -70,11 +68,11 @@ def list_tasks(
 ) -> None:
     """Lists tasks, newest first."""
     wanted: list[tuple[str, Any]] = [("status", _status(status)), ("session_id", session)]
-    with connect(base_url, api_key) as server:
+    with connect(base_url, api_key) as client:
         if app is not None:
-            wanted.append(("app_id", server.client.apps.get(app).id))
+            wanted.append(("app_id", client.apps.get(app).id))
         filters = [{"field": name, "operator": "eq", "value": value} for name, value in wanted if value is not None]
-        tasks = list(islice(server.client.tasks.iterate(limit=min(limit, 100), filters=filters or None), limit))
+        tasks = list(islice(client.tasks.iterate(limit=min(limit, 100), filters=filters or None), limit))
     columns = ("task", "status", "app", "function", "created", "error")
     Screen(as_json).table(columns, [_row(task) for task in tasks], records=[task.to_wire() for task in tasks])
 
@@ -82,20 +80,21 @@ def list_tasks(
 def cancel(
     task_id: TaskId,
     force: Annotated[bool, typer.Option("--force", help="Kill it at once; the app is not asked.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="How long the app has after it was asked.")
+    ] = None,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancels a task: its app is asked first, then told, then killed. One that is over stays as it is."""
-    with connect(base_url, api_key) as server:
-        request = CancelTaskRequest(force=True) if force else CancelTaskRequest()
-        answer: Any = server.transport.send(api.CANCEL_TASK.call(request, task_id=task_id).raw)
-    told: dict[str, Any] = answer if is_object(answer) else {"id": task_id}
+    with connect(base_url, api_key) as client:
+        task = client.tasks.cancel(task_id, force=force, timeout=timeout)
     screen = Screen(as_json)
     if as_json:
-        screen.result(told)
+        screen.result(task.to_wire())
     else:
-        screen.say(f"task {task_id} {status_name(parse_status(told.get('status')) or TaskStatus.CANCELLING)}")
+        screen.say(f"task {task.id} {status_name(task.status or TaskStatus.CANCELLING)}")
 
 
 def _status(name: str | None) -> int | None:

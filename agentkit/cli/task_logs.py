@@ -31,8 +31,8 @@ def task_logs(
     as_json: AsJson = False,
 ) -> None:
     """Prints what a task printed: its build, its setup and its run."""
-    with connect(base_url, api_key) as server:
-        _tell(server.client, task_id, Screen(as_json), is_followed=follow)
+    with connect(base_url, api_key) as client:
+        _tell(client, task_id, Screen(as_json), is_followed=follow)
 
 
 def app_logs(
@@ -47,8 +47,8 @@ def app_logs(
     \b
     agentkit app logs acme/thumbs --follow
     """
-    with connect(base_url, api_key) as server:
-        _tell(server.client, _task_of(server.client, target), Screen(as_json), is_followed=follow)
+    with connect(base_url, api_key) as client:
+        _tell(client, _task_of(client, target), Screen(as_json), is_followed=follow)
 
 
 def _tell(client: Inference, task_id: str, screen: Screen, *, is_followed: bool) -> None:
@@ -56,7 +56,6 @@ def _tell(client: Inference, task_id: str, screen: Screen, *, is_followed: bool)
     if not is_followed:
         told.logs(client.tasks.logs(task_id).logs)
         return
-    client.tasks.status(task_id)  # raises NotFoundError
     for task in client.tasks.stream(task_id):
         told.logs(task.logs)
         if is_terminal_status(task.status):

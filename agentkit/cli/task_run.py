@@ -58,12 +58,12 @@ def run(
         "webhook": webhook,
         "run_at": run_at,
     }
-    with connect(base_url, api_key) as server:
+    with connect(base_url, api_key) as client:
         given = {name: value for name, value in told.items() if value is not None}
-        body = {"app": ref, "input": filled(server.client, asked, screen=screen), **given}
+        body = {"app": ref, "input": filled(client, asked, screen=screen), **given}
         if wait:
-            return run_to_end(server.client, body, screen=screen, out=out, idempotency_key=idempotency_key)
-        task = server.client.tasks.run(body, wait=False, idempotency_key=idempotency_key)
+            return run_to_end(client, body, screen=screen, out=out, idempotency_key=idempotency_key)
+        task = client.tasks.run(body, wait=False, idempotency_key=idempotency_key)
     if as_json:
         screen.result(task.to_wire())
         return 0
@@ -83,9 +83,8 @@ def watch(
     agentkit task watch 2khet8d1p6z26krbtvn9d7rkth
     """
     screen = Screen(as_json)
-    with connect(base_url, api_key) as server:
-        server.client.tasks.status(task_id)  # raises NotFoundError
-        stream = server.client.tasks.stream(task_id)
+    with connect(base_url, api_key) as client:
+        stream = client.tasks.stream(task_id)
         try:
             with display_of(screen, is_stream=True) as display, stream:
                 for task in stream:
@@ -93,4 +92,4 @@ def watch(
         except KeyboardInterrupt:
             screen.say(f"the task goes on; agentkit task cancel {task_id} ends it")
             raise
-        return end(server.client, stream.result or stream.wait(), screen=screen, out=out, is_told=as_json)
+        return end(client, stream.result or stream.wait(), screen=screen, out=out, is_told=as_json)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import Any, TypeAlias, TypeVar
 
@@ -38,13 +40,21 @@ class Apps:
         """Stores an app, or with an `id` a new version of it (POST /apps). To deploy a folder see `deploy`."""
         return self._transport.send(api.CREATE_APP.call(_request(app)))
 
-    def deploy(self, folder: str | PathLike[str], *, stage: bool = False, on_progress: Progress | None = None) -> App:
+    def deploy(
+        self,
+        folder: str | PathLike[str],
+        *,
+        stage: bool = False,
+        namespace: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> App:
         """Deploys an app folder: a new version of the app that its inf.yml names, current unless `stage`.
 
-        Nothing is stored where the current version has the same files. Raises AppDefinitionError with what is
-        wrong in the folder. `on_progress(step, done, total)`: bundle, describe, upload, register or unchanged.
+        `namespace` goes before that of inf.yml; without any it is the caller's own. Nothing is stored where the
+        current version has the same files. Raises AppDefinitionError with what is wrong in the folder.
+        `on_progress(step, done, total)`: bundle, describe, upload, register or unchanged.
         """
-        return self._transport.run(deploying.prepare(folder, on_progress).flow(stage=stage))
+        return self._transport.run(deploying.prepare(folder, on_progress, namespace=namespace).flow(stage=stage))
 
     def get(self, app: str) -> App:
         """The app with its current version, or with the version that the reference names."""
@@ -97,7 +107,12 @@ class AsyncApps:
         return await self._transport.send(api.CREATE_APP.call(_request(app)))
 
     async def deploy(
-        self, folder: str | PathLike[str], *, stage: bool = False, on_progress: Progress | None = None
+        self,
+        folder: str | PathLike[str],
+        *,
+        stage: bool = False,
+        namespace: str | None = None,
+        on_progress: Progress | None = None,
     ) -> App:
         """See `Apps.deploy`. The folder is packed on a worker thread; the callback is called in the event loop."""
 
@@ -105,8 +120,8 @@ class AsyncApps:
             if on_progress is not None:
                 anyio.from_thread.run_sync(on_progress, step, done, total)
 
-        ready = await anyio.to_thread.run_sync(deploying.prepare, folder, tell)
-        ready = deploying.Deployment(ready.bundle, ready.manifest, ready.version, on_progress or deploying.nobody)
+        ready = await anyio.to_thread.run_sync(partial(deploying.prepare, folder, tell, namespace=namespace))
+        ready = replace(ready, on_progress=on_progress or deploying.nobody)
         return await self._transport.run(ready.flow(stage=stage))
 
     async def get(self, app: str) -> App:

@@ -73,14 +73,20 @@ class Deployment:
         return {**told, **names, "version": version, "preserve_current_version": stage}
 
 
-def prepare(folder: str | os.PathLike[str], on_progress: Progress | None) -> Deployment:
-    """Packs and describes a folder. Raises AppDefinitionError, UsageError with what is wrong in it. Blocks."""
+def prepare(
+    folder: str | os.PathLike[str], on_progress: Progress | None, *, namespace: str | None = None
+) -> Deployment:
+    """Packs and describes a folder; `namespace` None: that of its inf.yml.
+
+    Raises AppDefinitionError, UsageError with what is wrong in it. Blocks.
+    """
     tell = on_progress or nobody
     bundle = pack(folder, on_progress=functools.partial(tell, "bundle"))
     tell("describe", 0, 1)
     told = _described(Path(folder), is_compat=bundle.imports_sdk)
     tell("describe", 1, 1)
-    return Deployment(bundle, told["manifest"], told["version"], tell)
+    manifest = told["manifest"] if namespace is None else {**told["manifest"], "namespace": namespace}
+    return Deployment(bundle, manifest, told["version"], tell)
 
 
 def _described(folder: Path, *, is_compat: bool) -> dict[str, Any]:
@@ -102,7 +108,8 @@ def _described(folder: Path, *, is_compat: bool) -> dict[str, Any]:
     if is_object(told) and told.get("error"):
         raise AppDefinitionError(f"{str(folder)!r} cannot be deployed: {told['error']}")
     said = done.stderr.decode("utf-8", "replace").strip()[-SHOWN_CHARACTERS:]
-    raise AppDefinitionError(f"{str(folder)!r} could not be described (exit code {done.returncode}): {said}")
+    why = said or "it said nothing; does it end the process while it is imported?"
+    raise AppDefinitionError(f"{str(folder)!r} could not be described (exit code {done.returncode}): {why}")
 
 
 def _find(manifest: Mapping[str, Any]) -> Flow[App | None]:

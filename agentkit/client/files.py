@@ -7,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
+import anyio.to_thread
+
 from agentkit.client import uploads
 from agentkit.client.downloads import ToDisk, ToDiskAsync, ToMemory, ToMemoryAsync, content_call
 from agentkit.client.listing import AsyncPages, list_request, pages
@@ -87,7 +89,7 @@ class AsyncFiles:
         self, data: Any, options: UploadFileOptions | None = None, *, on_progress: Progress | None = None
     ) -> FileRecord:
         """See `Files.upload`."""
-        outgoing = uploads.from_anything(data, options)
+        outgoing = await anyio.to_thread.run_sync(uploads.from_anything, data, options, abandon_on_cancel=True)
         return await self._transport.run(flows.upload(outgoing, on_progress=on_progress))
 
     @overload

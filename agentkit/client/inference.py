@@ -19,6 +19,7 @@ from agentkit.client.task_streams import AsyncTaskStream, TaskStream
 from agentkit.client.tasks import AsyncTasks, Params, Tasks
 from agentkit.client.transport import AsyncTransport, Transport
 from agentkit.client.uploads import UploadFileOptions
+from agentkit.protocol import api
 from agentkit.wire import FileRecord, Task
 
 __all__ = ["AsyncInference", "Inference", "async_inference", "inference"]
@@ -115,6 +116,10 @@ class Inference:
         """
         return Session(self.tasks, self.sessions, Opening(app, input, function, options))
 
+    def fleet(self) -> dict[str, Any]:
+        """The server's workers, its queue, and what became of the tasks that ran (GET /fleet; agentkit's own)."""
+        return self._transport.send(api.FLEET.call())
+
     # -- the SDK's older names ---------------------------------------------------------------------------------------
 
     @overload
@@ -139,9 +144,9 @@ class Inference:
         """The same as `client.tasks.get`."""
         return self.tasks.get(task_id)
 
-    def cancel(self, task_id: str) -> None:
+    def cancel(self, task_id: str, *, force: bool = False, timeout: float | None = None) -> Task:
         """The same as `client.tasks.cancel`."""
-        self.tasks.cancel(task_id)
+        return self.tasks.cancel(task_id, force=force, timeout=timeout)
 
     def wait_for_completion(self, task_id: str, timeout: float | None = None, **options: Unpack[ListenOptions]) -> Task:
         """The same as `client.tasks.wait_for_completion`."""
@@ -243,6 +248,10 @@ class AsyncInference:
         """See `Inference.session`: `async with client.session(...)`, or `await` it first."""
         return AsyncSession(self.tasks, self.sessions, Opening(app, input, function, options))
 
+    async def fleet(self) -> dict[str, Any]:
+        """See `Inference.fleet`."""
+        return await self._transport.send(api.FLEET.call())
+
     # -- the SDK's older names ---------------------------------------------------------------------------------------
 
     @overload
@@ -267,9 +276,9 @@ class AsyncInference:
         """The same as `client.tasks.get`."""
         return await self.tasks.get(task_id)
 
-    async def cancel(self, task_id: str) -> None:
+    async def cancel(self, task_id: str, *, force: bool = False, timeout: float | None = None) -> Task:
         """The same as `client.tasks.cancel`."""
-        await self.tasks.cancel(task_id)
+        return await self.tasks.cancel(task_id, force=force, timeout=timeout)
 
     async def wait_for_completion(
         self, task_id: str, timeout: float | None = None, **options: Unpack[ListenOptions]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import anyio.to_thread
 from pydantic import BaseModel
 
 from agentkit.client.data_uris import is_data_uri
@@ -31,61 +33,67 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 _SHORTEST_BASE64 = 16  # of the SDK 0.7.8, protocol.md 4.3
 
 Key = tuple[str, Any]
+Read = Callable[[Any], Outgoing]
 
 
-def prepare(transport: Transport, value: Any, which: Which) -> Any:
-    """The input as JSON can carry it. Uploads what has to be, a few at a time."""
-    found = _Found(which)
-    found.look(value)
-    records = run_all(transport, [flows.upload(each) for each in found.files.values()])
-    return found.replaced(value, [record.uri for record in records])
+def prepare(transport: Transport, body: Mapping[str, Any], which: Which) -> Any:
+    """The input of a run as JSON can carry it. Uploads what has to be, a few at a time. Looks at the setup, too."""
+    found = _Found(body, which)
+    records = run_all(transport, [flows.upload(each) for each in found.read()])
+    return found.replaced(body.get("input"), [record.uri for record in records])
 
 
-async def prepare_async(transport: AsyncTransport, value: Any, which: Which) -> Any:
-    """The async twin of `prepare`."""
-    found = _Found(which)
-    found.look(value)
-    records = await run_all_async(transport, [flows.upload(each) for each in found.files.values()])
-    return found.replaced(value, [record.uri for record in records])
+async def prepare_async(transport: AsyncTransport, body: Mapping[str, Any], which: Which) -> Any:
+    """The async twin of `prepare`; what lies on a disk or comes through a pipe is looked at on a worker thread."""
+    found = _Found(body, which)
+    files = await anyio.to_thread.run_sync(found.read, abandon_on_cancel=True) if found else []
+    records = await run_all_async(transport, [flows.upload(each) for each in files])
+    return found.replaced(body.get("input"), [record.uri for record in records])
 
 
 class _Found:
     """The files inside one input, each once however often it occurs."""
 
-    def __init__(self, which: Which) -> None:
+    def __init__(self, body: Mapping[str, Any], which: Which) -> None:
         if which not in ("marked", "strings", "nothing"):
             raise UsageError(f"upload is {which!r}; give 'marked', 'strings' or 'nothing'")
-        self.files: dict[Key, Outgoing] = {}
         self._which = which
-
-    def look(self, value: Any) -> None:
-        """Finds everything in the input."""
+        self._files: dict[Key, tuple[Any, Read, str]] = {}  # with how to read it, and where it was found first
         try:
-            self.walk(value, "input")
+            self._walk(body.get("input"), "input")
+            _check_setup(body.get("setup"), "setup")
         except RecursionError:
             raise UsageError("the input holds itself, or is nested too deeply; JSON cannot carry it") from None
 
-    def walk(self, value: Any, where: str) -> None:
-        """Finds what has to be uploaded. Raises UsageError naming the place of what cannot be."""
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def read(self) -> list[Outgoing]:
+        """The files, ready to be sent. Raises UsageError naming the place of one that cannot be read."""
+        ready: list[Outgoing] = []
+        for value, read, where in self._files.values():
+            try:
+                ready.append(read(value))
+            except UsageError as error:
+                raise UsageError(f"{where}: {error}") from None
+        return ready
+
+    def _walk(self, value: Any, where: str) -> None:
         if (read := self._reader(value)) is not None:
-            key = _key(value)
-            if key not in self.files:
-                try:
-                    self.files[key] = read(value)
-                except UsageError as error:
-                    raise UsageError(f"{where}: {error}") from None
+            self._files.setdefault(_key(value), (value, read, where))
             return
+        _check_number(value, where)
         for name, each in _parts(value):
-            self.walk(each, f"{where}.{name}")
+            self._walk(each, f"{where}.{name}")
 
     def replaced(self, value: Any, uris: Sequence[str]) -> Any:
         """The same value with URIs where the files were."""
-        return _replaced(value, dict(zip(self.files, uris, strict=True)), self._is_upload)
+        return _replaced(value, dict(zip(self._files, uris, strict=True)), self._is_upload)
 
     def _is_upload(self, value: Any) -> bool:
         return self._reader(value) is not None
 
-    def _reader(self, value: Any) -> Callable[[Any], Outgoing] | None:
+    def _reader(self, value: Any) -> Read | None:
         """How to read a value that has to be uploaded; None for one that has not."""
         if self._which == "nothing" or uri_of(value) is not None:
             return None
@@ -96,13 +104,30 @@ class _Found:
         return from_mark if is_file(value) else None
 
 
+def _check_setup(value: Any, where: str) -> None:
+    """Raises UsageError for a file: uploaded at each run it would be another setup each time, and so another worker."""
+    if uri_of(value) is None and is_file(value):
+        raise UsageError(
+            f"{where}: a setup's files are not uploaded at each run, which would begin a new worker each time; "
+            "give the uri of one that is: client.files.upload(...).uri"
+        )
+    _check_number(value, where)
+    for name, each in _parts(value):
+        _check_setup(each, f"{where}.{name}")
+
+
+def _check_number(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}: JSON cannot carry {value!r}; give None, or a text")
+
+
 def _parts(value: Any) -> list[tuple[str, Any]]:
     """What is inside, with its name; nothing for what has no inside."""
     if uri_of(value) is not None:
         return []
     match value:
-        case Mapping():
-            return _entries(cast("Mapping[Any, Any]", value))
+        case _ if _is_object(value):
+            return [(str(name), each) for name, each in value.items()]
         case list() | tuple():
             return [(str(place), each) for place, each in enumerate(cast("Sequence[Any]", value))]
         case BaseModel():
@@ -111,6 +136,10 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
             return [(each.name, getattr(value, each.name)) for each in fields(value)]
         case _:
             return []
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _replaced(value: Any, uris: Mapping[Key, str], is_upload: Callable[[Any], bool]) -> Any:
@@ -124,10 +153,6 @@ def _replaced(value: Any, uris: Mapping[Key, str], is_upload: Callable[[Any], bo
     if isinstance(value, Mapping | BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         return {name: _replaced(each, uris, is_upload) for name, each in parts}
     return value
-
-
-def _entries(mapping: Mapping[Any, Any]) -> list[tuple[str, Any]]:
-    return [(str(name), each) for name, each in mapping.items()]
 
 
 def _members(model: BaseModel) -> list[tuple[str, Any]]:

@@ -12,20 +12,22 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import anyio
 import anyio.abc
 
 from agentkit.client.crew import Crew
-from agentkit.client.task_requests import RunOptions
+from agentkit.client.task_requests import RunOptions, check_options
 from agentkit.client.task_streams import AsyncTaskStream, TaskStream
-from agentkit.errors import AgentKitError, UsageError
+from agentkit.errors import AgentKitError, TaskTimeoutError, UsageError
 from agentkit.wire import RunTaskRequest, Task
 
 __all__ = ["AsyncRunner", "AsyncTaskMap", "MapOptions", "Runner", "TaskMap", "bodies"]
 
-Result: TypeAlias = Task | Exception
+R = TypeVar("R")
+
+Result: TypeAlias = Task | BaseException
 
 CANCEL_SECONDS = 10.0
 
@@ -45,15 +47,13 @@ class AsyncRunner(NamedTuple):
 
 
 class MapOptions(RunOptions, total=False):
-    """How to run many. What else is here goes to every run.
+    """How to run many. What else is here goes to every run; the sync client's runs call back from their own threads.
 
-    `ordered` False yields results as they come. `return_exceptions` True puts the exception of a failed run in the
-    place of its task and goes on; else the first is raised, and the tasks under way are cancelled.
-    `on_progress(done, started)` is called after every run.
+    `ordered` False yields results as they come. `on_progress(done, started)` is called after every run. A task that is
+    not over within `timeout` is cancelled.
     """
 
     ordered: bool
-    return_exceptions: bool
     on_progress: Callable[[int, int], Any] | None
 
 
@@ -63,6 +63,10 @@ def bodies(inputs: Iterable[Any], app: str | Mapping[str, Any] | RunTaskRequest)
         raise UsageError("map() takes many inputs, and got a single one; wrap it in a list")
     if isinstance(app, RunTaskRequest):
         app = app.to_wire()
+    if not isinstance(app, str | Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]: not every caller is typed
+        raise UsageError(
+            f"map(inputs, app) takes an app such as 'acme/resize', or the params of all runs, not {app!r:.60}"
+        )
     shared = {"app": app} if isinstance(app, str) else dict(app)
     if shared.get("idempotency_key") is not None:
         raise UsageError("one idempotency_key for many runs would make them one")
@@ -73,8 +77,9 @@ class _Plan:
     """What both twins know: which inputs are to be begun, and which results may be handed out."""
 
     def __init__(self, work: Iterator[dict[str, Any]], concurrency: int, options: dict[str, Any]) -> None:
-        if isinstance(concurrency, bool) or not concurrency >= 1:
-            raise UsageError(f"concurrency is {concurrency!r}; give 1 or more")
+        if type(concurrency) is not int or concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}; give a whole number, 1 or more")
+        check_options("map()", options, "ordered", "return_exceptions", "on_progress")
         if options.get("idempotency_key") is not None:
             raise UsageError("one idempotency_key for many runs would make them one")
         self._ordered: bool = options.pop("ordered", True)
@@ -88,28 +93,29 @@ class _Plan:
 
     def _take(self, place: int, result: Result) -> Any:
         self._done += 1
-        if isinstance(result, Exception) and not self._returns:
+        if isinstance(result, BaseException) and not (self._returns and isinstance(result, Exception)):
             result.add_note(f"in map(): input number {place}, counted from 0")
             raise result
         self._ready[place if self._ordered else len(self._ready) + self._given] = result
         return None if self._on_progress is None else self._on_progress(self._done, self._begun)
 
-    def _next_result(self) -> Result | None:
-        """The next to hand out, where it is there."""
+    def _next_result(self) -> Any:
+        """The next to hand out, where it is there; None before."""
         if (result := self._ready.pop(self._given, None)) is not None:
             self._given += 1
         return result
 
 
-class TaskMap(_Plan):
-    """The completed tasks, in the order of their inputs unless told otherwise. Made by `client.tasks.map`."""
+class TaskMap(Generic[R]):
+    """The completed tasks, in the order of their inputs unless told otherwise. Made by `client.tasks.map`.
+
+    Leaving its loop drops it, which closes it, unless it is entered or has a name of its own.
+    """
 
     def __init__(
         self, runner: Runner, work: Iterator[dict[str, Any]], concurrency: int, options: dict[str, Any]
     ) -> None:
-        super().__init__(work, concurrency, options)
-        self._runner = runner
-        self._results: Iterator[Any] | None = None
+        self._results = _Runs(runner, work, concurrency, options).results()
 
     def __enter__(self) -> Self:
         return self
@@ -119,26 +125,34 @@ class TaskMap(_Plan):
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[R]:
         return self
 
-    def __next__(self) -> Any:
-        if self._results is None:
-            self._results = self._run()
-        return next(self._results)
+    def __next__(self) -> R:
+        ready: R = next(self._results)
+        return ready
 
-    def all(self) -> list[Any]:
+    def all(self) -> list[R]:
         """All results."""
         with self:
             return list(self)
 
     def close(self) -> None:
         """Begins nothing more, and cancels the tasks under way."""
-        results, self._results = self._results, iter(())
-        if isinstance(results, Generator):
-            results.close()
+        self._results.close()
 
-    def _run(self) -> Generator[Any, None, None]:
+
+class _Runs(_Plan):
+    """The work of a `TaskMap`, which it does not know: a map that nobody holds is closed at once."""
+
+    def __init__(
+        self, runner: Runner, work: Iterator[dict[str, Any]], concurrency: int, options: dict[str, Any]
+    ) -> None:
+        super().__init__(work, concurrency, options)
+        self._runner = runner
+
+    def results(self) -> Generator[Any, None, None]:
+        """The results; closing it cancels what is under way."""
         crew, done, jobs = Crew("map"), queue.SimpleQueue[tuple[int, Result]](), dict[int, _Job]()
         try:
             while True:
@@ -183,8 +197,18 @@ class _Job:
                 if self._cancelled.is_set():  # while it was sent
                     stream.cancel()
             return stream.wait()
-        except Exception as error:
+        except TaskTimeoutError as error:
+            return self._given_up(error)
+        except BaseException as error:  # a callback's SystemExit too: raised where the caller is
             return error
+
+    def _given_up(self, error: TaskTimeoutError) -> TaskTimeoutError:
+        """Cancels a task that takes too long: it would keep its worker from the others."""
+        try:
+            self._runner.cancel(error.task_id or "")
+        except AgentKitError:
+            return error
+        return _too_late(error, self._options)
 
     def cancel(self) -> None:
         """Cancels the task, as soon as there is one."""
@@ -198,7 +222,12 @@ def _reporting(job: _Job, place: int, done: queue.SimpleQueue[tuple[int, Result]
     return lambda: done.put((place, job.run()))
 
 
-class AsyncTaskMap(_Plan):
+def _too_late(error: TaskTimeoutError, options: Mapping[str, Any]) -> TaskTimeoutError:
+    why = f"task {error.task_id!r} was not over within {options.get('timeout'):g} s, and was cancelled"
+    return TaskTimeoutError(why, outcome=error.outcome, task_id=error.task_id, task=error.task)
+
+
+class AsyncTaskMap(_Plan, Generic[R]):
     """The async twin of `TaskMap`: enter it with `async with` and iterate it, or just await `all()`."""
 
     def __init__(
@@ -225,12 +254,13 @@ class AsyncTaskMap(_Plan):
     ) -> None:
         await self.close()
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[R]:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> R:
         if self._tasks is None:
             raise UsageError("enter the map first: async with client.tasks.map(...) as results")
+        ready: R
         while (ready := self._next_result()) is None:
             while self._under_way < self._concurrency and (body := next(self._work, None)) is not None:
                 self._tasks.start_soon(self._run, self._begun, body)
@@ -248,7 +278,7 @@ class AsyncTaskMap(_Plan):
                 await given
         return ready
 
-    async def all(self) -> list[Any]:
+    async def all(self) -> list[R]:
         """All results."""
         async with self:
             return [each async for each in self]
@@ -264,10 +294,18 @@ class AsyncTaskMap(_Plan):
         result: Result
         try:
             result = await self._watch(await self._runner.begin(body, dict(self._options)))
+        except TaskTimeoutError as error:
+            result = await self._given_up(error)
         except Exception as error:
             result = error
         self._finished.append((place, result))
         self._news.set()
+
+    async def _given_up(self, error: TaskTimeoutError) -> TaskTimeoutError:
+        with anyio.move_on_after(CANCEL_SECONDS, shield=True), suppress(AgentKitError):
+            await self._runner.cancel(error.task_id or "")
+            return _too_late(error, self._options)
+        return error
 
     async def _watch(self, stream: AsyncTaskStream) -> Task:
         try:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 import anyio
 
-from agentkit.client.task_requests import RunOptions
+from agentkit.client.task_requests import RunOptions, check_options
 from agentkit.client.task_streams import AsyncTaskStream, TaskStream
 from agentkit.client.tasks import AsyncTasks, Tasks
 from agentkit.client.transport import AsyncTransport, Transport
@@ -61,6 +61,7 @@ class Opening:
     options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        check_options("session()", self.options, "session_timeout", *BODY)
         named = Reference.parse(self.app).function
         if named and self.function and named != self.function:
             raise UsageError(f"session({self.app!r}, function={self.function!r}): two functions; name one")
@@ -152,6 +153,10 @@ class _Session:
         self._id: str | None = None
         self._result: Task | None = None
         self._is_over = False
+
+    def __repr__(self) -> str:
+        told = "not begun" if self._id is None else repr(self._id)
+        return f"<{type(self).__name__} {told} of {self._opening.app!r}{', ended' if self._is_over else ''}>"
 
     @property
     def session_id(self) -> str:

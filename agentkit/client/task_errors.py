@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from agentkit.errors import (
     APIError,
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
     ProtocolError,
     TaskCanceledError,
     TaskFailedError,
     TaskLostError,
-    TaskTimeoutError,
     TransportError,
     UsageError,
 )
 from agentkit.protocol.effects import Settle
 from agentkit.wire import Task, is_terminal_status
 
-__all__ = ["TaskCanceledError", "TaskFailedError", "TaskLostError", "TaskTimeoutError", "error_of"]
+__all__ = ["error_of"]
+
+_REFUSALS: Final = (AuthenticationError, NotFoundError, PermissionDeniedError)
 
 
 def error_of(end: Settle, *, task_id: str | None, task: Task | None) -> Exception | None:
@@ -31,6 +35,8 @@ def error_of(end: Settle, *, task_id: str | None, task: Task | None) -> Exceptio
             return TaskCanceledError("Task cancelled" if is_said else f"Task cancelled: {end.detail}", **told)
         case "lost" if isinstance(end.error, UsageError):
             return end.error  # the client was closed: nothing the platform said
+        case "lost" if task is None and isinstance(end.error, _REFUSALS):
+            return end.error  # it was never seen: there is none, or not for this key
         case "lost":
             why = f"lost sight of task {task_id!r}: {end.detail}; client.tasks.wait_for_completion(id) looks again"
             return TaskLostError(why, **told)

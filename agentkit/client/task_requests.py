@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ __all__ = [
     "Which",
     "begin_run",
     "begin_watch",
+    "check_options",
     "checked",
     "run_call",
     "task_from",
@@ -75,7 +77,7 @@ class RunOptions(WatchOptions, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """The options of one run or watch, with their defaults. Raises TypeError for one that there is not."""
+    """The options of one run or watch, with their defaults."""
 
     on_update: Callable[[Task], Any] | None = None
     on_partial_update: Callable[[Task, list[str]], Any] | None = None
@@ -87,6 +89,12 @@ class Manner:
     poll_interval_ms: float | None = None
     idempotency_key: str | None = None
     upload: Which = "marked"
+
+    @classmethod
+    def of(cls, call: str, options: Mapping[str, Any]) -> Manner:
+        """Of the keyword arguments of `call`. Raises TypeError for one that there is not."""
+        check_options(call, options)
+        return cls(**options)
 
     def __post_init__(self) -> None:
         for name in ("timeout", "max_reconnects", "reconnect_delay_ms", "poll_interval_ms"):
@@ -125,6 +133,17 @@ class Manner:
         return usual
 
 
+_OPTIONS = tuple(each.name for each in fields(Manner))
+
+
+def check_options(call: str, options: Iterable[str], *more: str) -> None:
+    """Raises TypeError for a name that is no option of `call`, which has those of a run and `more`."""
+    known = (*more, *_OPTIONS)
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{call} has no option {name!r}{_meant(name, known)}; it has {', '.join(known)}")
+
+
 def checked(params: Mapping[str, Any] | RunTaskRequest) -> dict[str, Any]:
     """The body of a run as a dict of its own. Raises UsageError for what no platform would take."""
     if isinstance(params, RunTaskRequest):
@@ -136,8 +155,13 @@ def checked(params: Mapping[str, Any] | RunTaskRequest) -> dict[str, Any]:
         raise UsageError("run() needs the app: {'app': 'namespace/name', 'input': {...}}")
     if isinstance(body.get("app"), str):
         Reference.parse(body["app"])
-    if told := [name for name in ("wait", "stream") if body.get(name) is not None]:
+    if told := [name for name in ("wait", "stream", *_OPTIONS) if body.get(name) is not None]:
         raise UsageError(f"{told[0]!r} is an argument of run(), beside the params: run(params, {told[0]}=...)")
+    for name in (
+        body.keys() - RunTaskRequest.model_fields.keys()
+    ):  # what is new to us travels, what is misspelt does not
+        if meant := _meant(name, [each for each in RunTaskRequest.model_fields if each not in body]):
+            raise UsageError(f"run(): the params have {name!r}{meant}")
     return _check_session(body)
 
 
@@ -193,6 +217,11 @@ def begin_run(answer: Any) -> Begin:
 def begin_watch(machine: WatchMachine) -> list[WatchEffect]:
     """The first input of the machine of a task that there is."""
     return machine.attach()
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _check_session(body: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,16 +11,28 @@ import anyio
 
 from agentkit.client.drive_task_async import AsyncTaskDrive
 from agentkit.client.drive_task_sync import Input, TaskDrive
-from agentkit.client.task_errors import TaskLostError, TaskTimeoutError, error_of
+from agentkit.client.task_errors import error_of
 from agentkit.client.task_requests import Manner, task_from
 from agentkit.client.transport import AsyncTransport, Transport
+from agentkit.errors import TaskLostError, TaskTimeoutError
 from agentkit.protocol.effects import Emit, Settle
 from agentkit.protocol.watch import WatchMachine
-from agentkit.wire import Task, is_terminal_status
+from agentkit.wire import Task, is_terminal_status, parse_status
 
 __all__ = ["AsyncTaskStream", "TaskStream"]
 
 CLOSE_SECONDS = 5.0
+
+
+class _Deadline:
+    """Whether the time is up. Apart from the stream, which a driver that knew it would keep from being dropped."""
+
+    is_over = False
+
+    def leave(self, machine: WatchMachine) -> list[Any]:
+        """The time is up."""
+        self.is_over = True
+        return machine.leave()
 
 
 class _TaskStream:
@@ -35,9 +46,14 @@ class _TaskStream:
         self._manner = manner
         started = time.monotonic() if since is None else since
         self._until = None if manner.timeout is None else started + manner.timeout
-        self._is_late = False
+        self._deadline = _Deadline()
         self._task = first
         self._end: Settle | None = None
+
+    def __repr__(self) -> str:
+        status = None if self._task is None else parse_status(self._task.status)
+        told = "" if status is None else f", {status.name.lower()}"
+        return f"{type(self).__name__}({self.task_id!r}{told})"
 
     @property
     def task_id(self) -> str | None:
@@ -57,8 +73,11 @@ class _TaskStream:
     @property
     def error(self) -> Exception | None:
         """Why there is no good result: TaskFailedError and its kin; None while it goes on, and where all is well."""
-        if self._is_late:
-            why = f"task {self.task_id!r} was not over within {self._manner.timeout:g} s, and goes on"
+        if self._deadline.is_over:
+            why = (
+                f"task {self.task_id!r} was not over within {self._manner.timeout:g} s, and goes on; "
+                "client.tasks.wait_for_completion(id) waits for it, client.tasks.cancel(id) ends it"
+            )
             return TaskTimeoutError(why, outcome="timeout", task_id=self.task_id, task=self._task)
         return None if self._end is None else error_of(self._end, task_id=self.task_id, task=self._task)
 
@@ -76,7 +95,7 @@ class _TaskStream:
         """What iterating raises at its end: what no update could tell."""
         error = self.error
         is_told = self._end is not None and self._end.outcome in ("completed", "failed", "cancelled", "left")
-        return error if self._is_late or not is_told else None
+        return error if self._deadline.is_over or not is_told else None
 
     def _outcome(self) -> Task:
         if (error := self.error) is not None:
@@ -112,7 +131,8 @@ class TaskStream(_TaskStream):
     ) -> None:
         super().__init__(machine, begin, manner=manner, since=since, first=first)
         self._drive = TaskDrive(transport, machine)
-        self._updates: Iterator[Task] | None = None
+        self._told: Generator[Emit] | None = None
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -126,9 +146,21 @@ class TaskStream(_TaskStream):
         return self
 
     def __next__(self) -> Task:
-        if self._updates is None:
-            self._updates = self._run()
-        return next(self._updates)
+        if self._is_closed:
+            raise StopIteration
+        try:
+            if (update := next(self._begun(), None)) is not None:
+                task = self._take(update, self._drive.end)
+                self._manner.tell(task, update.fields)
+                return task
+        except BaseException:
+            self.close()
+            raise
+        self._is_closed = True
+        self._settle(self._drive.end)
+        if (error := self._unheard()) is not None:
+            raise error
+        raise StopIteration
 
     def wait(self) -> Task:
         """The completed task. Raises TaskFailedError and its kin."""
@@ -141,26 +173,18 @@ class TaskStream(_TaskStream):
         self._drive.put(lambda machine: machine.stop())
 
     def close(self) -> None:
-        """Stops listening. The task goes on."""
-        updates, self._updates = self._updates, iter(())
-        if isinstance(updates, Generator):
-            updates.close()
+        """Stops listening, as dropping it does. The task goes on."""
+        self._is_closed = True
+        if self._told is not None:
+            self._told.close()
 
-    def _run(self) -> Generator[Task, None, None]:
-        if self._until is not None:
-            self._drive.start_timer("deadline", max(0.0, self._until - time.monotonic()), self._is_too_late)
-        with closing(self._drive.told(self._begin)) as told:
-            for update in told:
-                task = self._take(update, self._drive.end)
-                self._manner.tell(task, update.fields)
-                yield task
-        self._settle(self._drive.end)
-        if (error := self._unheard()) is not None:
-            raise error
-
-    def _is_too_late(self, machine: WatchMachine) -> list[Any]:
-        self._is_late = True
-        return machine.leave()
+    def _begun(self) -> Generator[Emit]:
+        """What the driver tells. Nothing in there knows this stream, so a loop that is left drops and closes it."""
+        if self._told is None:
+            if self._until is not None:
+                self._drive.start_timer("deadline", max(0.0, self._until - time.monotonic()), self._deadline.leave)
+            self._told = self._drive.told(self._begin)
+        return self._told
 
 
 class AsyncTaskStream(_TaskStream):
@@ -240,6 +264,6 @@ class AsyncTaskStream(_TaskStream):
             return await self._drive.next()
         with anyio.move_on_after(max(0.0, self._until - time.monotonic())) as scope:
             return await self._drive.next()
-        self._is_late = scope.cancelled_caught
+        self._deadline.is_over = scope.cancelled_caught
         await self.close()
         return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, Unpack, overload
 
 import anyio
@@ -26,8 +28,10 @@ from agentkit.client.task_requests import (
 )
 from agentkit.client.task_streams import AsyncTaskStream, TaskStream
 from agentkit.client.transport import AsyncTransport, Transport
-from agentkit.errors import SessionError
+from agentkit.errors import SessionError, UsageError
 from agentkit.protocol import api
+from agentkit.protocol.endpoint import Call
+from agentkit.protocol.lines import is_object
 from agentkit.wire import (
     DeletedFiles,
     Page,
@@ -48,6 +52,7 @@ Filters: TypeAlias = "Sequence[Mapping[str, Any]] | None"
 Params: TypeAlias = Mapping[str, Any] | RunTaskRequest
 
 ANSWER = "the answer of POST /apps/run"
+CANCEL_ANSWER = "the answer of POST /tasks/{id}/cancel"
 
 
 class Tasks:
@@ -76,8 +81,8 @@ class Tasks:
         an iterator of its updates. More options: `RunOptions`, `WatchOptions`. Raises TaskFailedError,
         TaskCanceledError, TaskLostError, TaskTimeoutError, RequirementsNotMetError, and SessionError's kin.
         """
-        since, manner, body = time.monotonic(), Manner(**options), checked(params)
-        body["input"] = prepare(self._transport, body.get("input"), manner.upload)
+        since, manner, body = time.monotonic(), Manner.of("run()", options), checked(params)
+        body["input"] = prepare(self._transport, body, manner.upload)
         call = run_call(body, self._transport.config, key=manner.idempotency_key)
         try:
             answer = self._transport.send(call)
@@ -90,14 +95,45 @@ class Tasks:
         watched = TaskStream(self._transport, machine, begin_run(answer), manner=manner, since=since, first=first)
         return watched if stream else watched.wait()
 
+    @overload
     def map(
-        self, inputs: Iterable[Any], app: str | Params, *, concurrency: int = 8, **options: Unpack[MapOptions]
-    ) -> TaskMap:
+        self,
+        inputs: Iterable[Any],
+        app: str | Params,
+        *,
+        concurrency: int = 8,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> TaskMap[Task]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[Any],
+        app: str | Params,
+        *,
+        concurrency: int = 8,
+        return_exceptions: Literal[True],
+        **options: Unpack[MapOptions],
+    ) -> TaskMap[Task | Exception]: ...
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        app: str | Params,
+        *,
+        concurrency: int = 8,
+        return_exceptions: bool = False,
+        **options: Unpack[MapOptions],
+    ) -> TaskMap[Any]:
         """Runs the app once per input, so many at a time; iterate the result for the completed tasks.
 
-        `app`: a reference, or params that every run shares. See `TaskMap` and `MapOptions`.
+        `app`: a reference, or params that every run shares. `return_exceptions` True puts the exception of a failed run
+        in the place of its task and goes on; else the first is raised, and the tasks under way are cancelled. See
+        `TaskMap` and `MapOptions`.
         """
-        return TaskMap(Runner(self._begin, self.cancel), bodies(inputs, app), concurrency, dict(options))
+        told = {**options, "return_exceptions": return_exceptions}
+        return TaskMap(Runner(self._begin, self._give_up), bodies(inputs, app), concurrency, told)
 
     def get(self, task_id: str) -> Task:
         """The task (GET /tasks/{id}). Raises NotFoundError."""
@@ -109,7 +145,7 @@ class Tasks:
 
     def stream(self, task_id: str, **options: Unpack[WatchOptions]) -> TaskStream:
         """The updates of a task that there is, from now on; see `TaskStream`."""
-        manner = Manner(**options)
+        manner = Manner.of("stream()", options)
         machine = manner.machine(self._transport.config, _known(task_id))
         return TaskStream(self._transport, machine, begin_watch, manner=manner)
 
@@ -117,9 +153,13 @@ class Tasks:
         """The task once it is completed; raises as `run` does. `timeout` in seconds."""
         return self.stream(task_id, timeout=timeout, **options).wait()
 
-    def cancel(self, task_id: str) -> None:
-        """Cancels the task. One that is over stays as it is."""
-        self._transport.send(api.CANCEL_TASK.call(task_id=task_id).raw)
+    def cancel(self, task_id: str, *, force: bool = False, timeout: float | None = None) -> Task:
+        """Cancels the task: its app is asked, then told, then killed; the task as it is now. One that is over stays so.
+
+        `force` kills at once; `timeout` is the seconds that the app has after it was asked. Raises NotFoundError.
+        """
+        answer = self._transport.send(_cancel_call(task_id, force=force, timeout=timeout))
+        return _cancelled(answer, task_id)
 
     def delete(self, task_id: str, *, files: bool = False) -> None:
         """Cancels and deletes the task, with `files` also what it made."""
@@ -169,6 +209,9 @@ class Tasks:
     def _begin(self, body: dict[str, Any], options: dict[str, Any]) -> TaskStream:
         return self.run(body, stream=True, **options)
 
+    def _give_up(self, task_id: str) -> None:
+        self.cancel(task_id)
+
 
 class AsyncTasks:
     """The async twin of `Tasks`; `map`, `stream` and `iterate` wait for nothing and are not awaited."""
@@ -190,19 +233,48 @@ class AsyncTasks:
         self, params: Params, *, wait: bool = True, stream: bool = False, **options: Unpack[RunOptions]
     ) -> Task | AsyncTaskStream:
         """See `Tasks.run`."""
-        since, manner, body = time.monotonic(), Manner(**options), checked(params)
-        body["input"] = await prepare_async(self._transport, body.get("input"), manner.upload)
+        since, manner, body = time.monotonic(), Manner.of("run()", options), checked(params)
+        body["input"] = await prepare_async(self._transport, body, manner.upload)
         answer = await self._post(body, manner)
         if not wait and not stream:
             return task_from(answer, of=ANSWER)
         watched = self._watch(answer, manner, since)
         return watched if stream else await watched.wait()
 
+    @overload
     def map(
-        self, inputs: Iterable[Any], app: str | Params, *, concurrency: int = 8, **options: Unpack[MapOptions]
-    ) -> AsyncTaskMap:
+        self,
+        inputs: Iterable[Any],
+        app: str | Params,
+        *,
+        concurrency: int = 8,
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[MapOptions],
+    ) -> AsyncTaskMap[Task]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[Any],
+        app: str | Params,
+        *,
+        concurrency: int = 8,
+        return_exceptions: Literal[True],
+        **options: Unpack[MapOptions],
+    ) -> AsyncTaskMap[Task | Exception]: ...
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        app: str | Params,
+        *,
+        concurrency: int = 8,
+        return_exceptions: bool = False,
+        **options: Unpack[MapOptions],
+    ) -> AsyncTaskMap[Any]:
         """See `Tasks.map`. Not awaited; enter it: `async with client.tasks.map(...) as results`."""
-        return AsyncTaskMap(AsyncRunner(self._begin, self.cancel), bodies(inputs, app), concurrency, dict(options))
+        told = {**options, "return_exceptions": return_exceptions}
+        return AsyncTaskMap(AsyncRunner(self._begin, self._give_up), bodies(inputs, app), concurrency, told)
 
     async def get(self, task_id: str) -> Task:
         """See `Tasks.get`."""
@@ -214,7 +286,7 @@ class AsyncTasks:
 
     def stream(self, task_id: str, **options: Unpack[WatchOptions]) -> AsyncTaskStream:
         """See `Tasks.stream`. Not awaited."""
-        manner = Manner(**options)
+        manner = Manner.of("stream()", options)
         machine = manner.machine(self._transport.config, _known(task_id))
         return AsyncTaskStream(self._transport, machine, begin_watch, manner=manner)
 
@@ -224,9 +296,10 @@ class AsyncTasks:
         """See `Tasks.wait_for_completion`."""
         return await self.stream(task_id, timeout=timeout, **options).wait()
 
-    async def cancel(self, task_id: str) -> None:
+    async def cancel(self, task_id: str, *, force: bool = False, timeout: float | None = None) -> Task:
         """See `Tasks.cancel`."""
-        await self._transport.send(api.CANCEL_TASK.call(task_id=task_id).raw)
+        answer = await self._transport.send(_cancel_call(task_id, force=force, timeout=timeout))
+        return _cancelled(answer, task_id)
 
     async def delete(self, task_id: str, *, files: bool = False) -> None:
         """See `Tasks.delete`."""
@@ -278,12 +351,15 @@ class AsyncTasks:
 
     async def _begin(self, body: dict[str, Any], options: dict[str, Any]) -> AsyncTaskStream:
         """A run that is not given up between its request and the answer that names it: it has to be cancelled then."""
-        since, manner, body = time.monotonic(), Manner(**options), checked(body)
-        body["input"] = await prepare_async(self._transport, body.get("input"), manner.upload)
+        since, manner, body = time.monotonic(), Manner.of("run()", options), checked(body)
+        body["input"] = await prepare_async(self._transport, body, manner.upload)
         answer: Any = None
         with anyio.CancelScope(shield=True):
             answer = await self._post(body, manner)
         return self._watch(answer, manner, since)
+
+    async def _give_up(self, task_id: str) -> None:
+        await self.cancel(task_id)
 
     async def _post(self, body: dict[str, Any], manner: Manner) -> Any:
         call = run_call(body, self._transport.config, key=manner.idempotency_key)
@@ -300,6 +376,21 @@ class AsyncTasks:
 def _known(task_id: str) -> str:
     api.GET_TASK.call(task_id=task_id)  # raises UsageError for an empty one, now and not at the first update
     return task_id
+
+
+def _cancel_call(task_id: str, *, force: bool, timeout: float | None) -> Call[Any]:
+    """POST /tasks/{id}/cancel; without a body where nothing is set, as the SDKs send it (protocol.md 2.5)."""
+    if timeout is not None and (isinstance(timeout, bool) or not 0 <= timeout < math.inf):
+        raise UsageError(f"timeout is {timeout!r}; give seconds, 0 or more")
+    body: dict[str, Any] = {"force": True} if force else {}
+    if timeout is not None:
+        body["timeout"] = int(timeout) if timeout == int(timeout) else timeout  # an int there
+    return replace(api.CANCEL_TASK.call(task_id=task_id).raw, body=body or None)
+
+
+def _cancelled(answer: Any, task_id: str) -> Task:
+    """The task of an answer that may say little of it, or nothing."""
+    return task_from({"id": task_id, **(answer if is_object(answer) else {})}, of=CANCEL_ANSWER)
 
 
 def _flag(files: bool) -> dict[str, Any]:

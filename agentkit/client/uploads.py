@@ -191,7 +191,9 @@ def _outgoing(
     filename: str | None = None,
     content_type: str | None = None,
 ) -> Outgoing:
-    options = options or UploadFileOptions()
+    options = UploadFileOptions() if options is None else options
+    if not isinstance(options, UploadFileOptions):  # pyright: ignore[reportUnnecessaryIsInstance]: not every caller is typed
+        raise UsageError(f"upload options are UploadFileOptions(filename=..., content_type=...), not {options!r:.60}")
     name = options.filename or filename
     kind = options.content_type or content_type or _guess(name, source.head())
     extension = mimetypes.guess_extension(kind.partition(";")[0]) or ""

@@ -5,31 +5,72 @@ A flow knows the order, the driver knows how to wait; so the sync and the async 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-from agentkit.errors import RemoteProtocolError
+from agentkit.errors import APIError, RemoteProtocolError
 from agentkit.protocol import api
 from agentkit.protocol.endpoint import Call
 from agentkit.wire import Chat, CreateFilesRequest, FileRecord, FileRef, Interrupt, InterruptStatus, PartialFile
 
-__all__ = ["Flow", "Upload", "as_ref", "chat_with_messages", "once", "pending_interrupts", "upload", "upload_all"]
+__all__ = [
+    "Flow",
+    "Outgoing",
+    "PutFile",
+    "Source",
+    "as_ref",
+    "chat_with_messages",
+    "once",
+    "pending_interrupts",
+    "upload",
+    "upload_all",
+]
 
 T = TypeVar("T")
 
 Flow: TypeAlias = Generator[Call[Any], Any, T]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Bytes on their way to become a file."""
+ANNOUNCEMENTS: Final = 3  # of one file: an upload URL is good for one PUT, and that one's answer may be lost
+USED_UP: Final = (403, 404, 409, 410)
 
-    data: bytes
+
+class Source(Protocol):
+    """Bytes that can be read from their beginning again and again; `blocks` says that reading them may take a while."""
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        ...
+
+    @property
+    def blocks(self) -> bool:
+        """Whether they come from a disk."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of them, in pieces."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A file on its way to the platform. `path` and `public` are the platform's business."""
+
+    source: Source
     filename: str | None = None
     content_type: str = "application/octet-stream"
     path: str | None = None
     public: bool | None = None
+
+
+@dataclass(frozen=True)
+class PutFile(Call[None]):
+    """The PUT of a file's bytes; `on_progress` gets how many of how many were taken, from 0 again after a cut."""
+
+    source: Source | None = None
+    on_progress: Callable[[int, int], Any] | None = None
 
 
 def once(call: Call[T]) -> Flow[T]:
@@ -38,19 +79,39 @@ def once(call: Call[T]) -> Flow[T]:
     return reply
 
 
-def upload(file: Upload) -> Flow[FileRecord]:
-    """POST the record, PUT the bytes where the answer says, without the key (protocol.md 4.1)."""
+def upload(file: Outgoing, *, on_progress: Callable[[int, int], Any] | None = None) -> Flow[FileRecord]:
+    """POST the record, PUT the bytes where the answer says, without the key (protocol.md 4.1).
+
+    A PUT that broke is sent again by the transport. Where its URL is used up by then, the file is announced anew.
+    """
+    for left in reversed(range(ANNOUNCEMENTS)):
+        record = yield from _announce(file)
+        try:
+            yield PutFile(
+                "PUT",
+                "",
+                lambda _: None,
+                url=record.upload_url,
+                headers={"Content-Type": file.content_type},
+                source=file.source,
+                on_progress=on_progress,
+            )
+        except APIError as error:
+            if not left or error.status_code not in USED_UP:
+                raise
+        else:
+            return record
+    raise AssertionError("the last announcement returns or raises")
+
+
+def _announce(file: Outgoing) -> Flow[FileRecord]:
     records = yield from once(api.CREATE_FILES.call(CreateFilesRequest(files=[_announced(file)])))
     if not records or not records[0].upload_url:
         raise RemoteProtocolError(f"POST /files answered no upload_url for {file.filename!r}; the bytes cannot be sent")
-    record: FileRecord = records[0]
-    yield Call(
-        "PUT", "", lambda _: None, content=file.data, url=record.upload_url, headers={"Content-Type": file.content_type}
-    )
-    return record
+    return records[0]
 
 
-def upload_all(files: Sequence[Upload]) -> Flow[list[FileRef]]:
+def upload_all(files: Sequence[Outgoing]) -> Flow[list[FileRef]]:
     """Each file in turn; the references to attach to a message."""
     references: list[FileRef] = []
     for file in files:
@@ -81,12 +142,12 @@ def as_ref(record: FileRecord) -> FileRef:
     )
 
 
-def _announced(file: Upload) -> PartialFile:
+def _announced(file: Outgoing) -> PartialFile:
     return PartialFile(
         uri="",
         filename=file.filename,
         content_type=file.content_type,
         path=file.path,
-        size=len(file.data),
+        size=file.source.size,
         public=file.public,
     )

@@ -29,6 +29,7 @@ answer of the POST.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -158,6 +159,21 @@ def status_number(task: Object) -> int:
     if number > LAST_KNOWN and isinstance(text, str):
         return STATUS_NUMBERS.get(text.lower(), number)
     return number
+
+
+def _is_older(data: Object, known: Object) -> bool:
+    """Whether `data` is a state before the known one; where one of them has no time of its own, it is not."""
+    then, now = (_moment(each.get("updated_at")) for each in (data, known))
+    return then is not None and now is not None and then < now
+
+
+def _moment(text: object) -> datetime | None:
+    """An RFC 3339 time; Go writes as many digits of a second as it has, so texts cannot be compared."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _outcome(number: int) -> TaskOutcome | None:
@@ -326,6 +342,8 @@ class WatchMachine:
         """Merges what came. `fields`: only these changed; what else `data` holds may be a default of the sender's."""
         if data.get("id") not in (None, "", self.task_id):
             raise RemoteProtocolError(f"the stream of task {self.task_id!r} speaks of task {data['id']!r}")
+        if _outcome(status_number(data)) is None and _is_older(data, self.task):
+            return  # said before the fetch that we heard meanwhile, and heard after it
         names = {*fields, "status", "status_text"} if fields else set(data)
         self._changed = fields
         self._told |= names

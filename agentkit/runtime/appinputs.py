@@ -14,8 +14,8 @@ from pydantic_core import from_json, to_json
 
 from agentkit.runtime.apprefs import functions_of
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.patterns import PatientSchema
 from agentkit.runtime.records import AppVersionRecord
-from agentkit.tools.arguments import ArgumentSchema
 from agentkit.tools.schema import subschemas
 
 __all__ = ["check_input", "check_requirements", "check_runnable", "check_setup", "is_python"]
@@ -97,9 +97,9 @@ def _check(schema: Any, value: Any, *, what: str) -> None:
 
 
 @lru_cache(maxsize=256)
-def _ready(schema: bytes) -> ArgumentSchema:
+def _ready(schema: bytes) -> PatientSchema:
     """The schema made ready: a version's is the same for every task. Nothing that it refers to is fetched."""
-    return ArgumentSchema(_with_file_objects(from_json(schema)))
+    return PatientSchema(_with_file_objects(from_json(schema)))
 
 
 def _with_file_objects(schema: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from agentkit.runtime.bundles import check_bundle
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import OURS, Files
 from agentkit.runtime.ports import Reading, Store, Writing
-from agentkit.runtime.records import AppRecord, AppVersionRecord, StoredFile, TaskRecord
+from agentkit.runtime.records import AppRecord, AppVersionRecord, SessionRecord, StoredFile, TaskRecord
 from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.service import Service
 from agentkit.runtime.states import TASK
 from agentkit.runtime.workshop import Workshop
-from agentkit.wire import CreateAppRequest, CursorListRequest, Visibility
+from agentkit.wire import AppSessionStatus, CreateAppRequest, CursorListRequest, Visibility
 
 __all__ = [
     "Apps",
@@ -84,16 +84,28 @@ class Apps(Service):
         return await self._change(owner, app_id, lambda tx, record: tx.update(record.but(visibility=visibility)))
 
     async def delete(self, owner: str, app_id: str) -> None:
-        """DELETE /apps/{id}: its versions and their code go, its tasks stay. Raises Fault while one of them is open."""
+        """DELETE /apps/{id}: its versions and their code go, its tasks stay.
+
+        Raises Fault while one of them is open, or a session holds a worker.
+        """
         gone: list[str] = []
+        full_ids: list[str] = []
 
         def change(tx: Writing) -> list[str]:
             record = owned_app(tx, app_id, owner=owner)
+            full_ids[:] = [record.id]  # what was asked for may be a short one
             if waiting := len(tx.find(TaskRecord, app_id=record.id, status=tuple(TASK))):
                 raise Fault(
                     "conflict",
                     f"app {record.namespace}/{record.name} has {waiting} task{'s' if waiting > 1 else ''} that "
                     "wait or run; cancel them, or let them end, and delete the app then",
+                )
+            active = tx.find(SessionRecord, status=AppSessionStatus.ACTIVE)
+            if held := len([each for each in active if each.app_id == record.id]):
+                raise Fault(
+                    "conflict",
+                    f"app {record.namespace}/{record.name} has {held} active "
+                    f"session{'s' if held > 1 else ''}; end them, or let them expire, and delete the app then",
                 )
             versions = tx.find(AppVersionRecord, app_id=record.id)
             bundles = tx.find(StoredFile, owner=f"{BUNDLES}{record.id}")
@@ -103,7 +115,7 @@ class Apps(Service):
             return [each.sha256 for each in bundles if each.sha256]
 
         await self._files.release(change)
-        await self._workshop.forget(gone)
+        await self._workshop.forget(gone, app_id=full_ids[0])
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

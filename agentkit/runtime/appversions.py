@@ -76,6 +76,9 @@ def check_version(config: AppVersionInput) -> None:
     for name in [*config.env, *(each.key for each in config.required_secrets)]:
         if not VARIABLE.fullmatch(name):
             raise _invalid("env", f"{name!r} cannot be the name of an environment variable")
+    for name, value in config.env.items():
+        if "\x00" in str(value):
+            raise _invalid("env", f"the value of {name!r} has a NUL character, which no environment variable can hold")
 
 
 def _invalid(path: str, message: str) -> Fault:

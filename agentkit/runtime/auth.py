@@ -19,7 +19,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.service import LOCAL
 
-__all__ = ["IN_PROCESS", "Gate", "refuse_open_door"]
+__all__ = ["IN_PROCESS", "Gate", "bearer", "refuse_open_door"]
 
 IN_PROCESS: Final = "agentkit.local"  # the host of a client that has no socket between itself and the server
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{0,5})?")
@@ -47,7 +47,7 @@ class Gate:
         """Whom the request acts for. Raises Fault `unauthorized`."""
         if not self._platform.needs_key:
             return LOCAL
-        key = _bearer(request.headers)
+        key = bearer(request.headers)
         if key is None:
             raise Fault("unauthorized", "send the API key as `Authorization: Bearer <key>`")
         owner = await self._platform.owner_of(key)
@@ -90,7 +90,8 @@ class Gate:
             raise Fault("forbidden", f"a {site} page may not call this server")
 
 
-def _bearer(headers: Mapping[str, str]) -> str | None:
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """The key that the request carries."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 

@@ -26,11 +26,15 @@ __all__ = ["IMPORT", "Bundle", "check_bundle", "is_unpacked", "read_bundle", "re
 
 MAX_FILES: Final = 10_000
 MAX_BYTES: Final = 1 << 30  # unpacked
+MAX_INDEX_BYTES: Final = 4 << 20  # of the zip's own list of files: it is read whole
+MAX_NAME_BYTES: Final = 1_000
 MAX_SOURCE_BYTES: Final = 1 << 20  # of one .py that is searched for its imports
 MANIFEST: Final = "inf.yml"
 PYTHON, NODE = "inference.py", "src/inference.js"
 CHUNK: Final = 1 << 20
 _ENCRYPTED: Final = 0x1
+_END: Final = b"PK\x05\x06"  # begins the record at the end of a zip, of 22 bytes and a comment
+_LONGEST_END: Final = 22 + 0xFFFF
 _SKIPPED: Final = ("__MACOSX",)
 IMPORT: Final = re.compile(rb"^\s*(?:from|import)\s+inferencesh\b", re.MULTILINE)
 
@@ -58,8 +62,7 @@ async def check_bundle(path: Path, *, name: str) -> Bundle:
 def read_bundle(path: Path) -> Bundle:
     """As `check_bundle`; blocks. Raises AppDefinitionError."""
     with _opened(path) as archive:
-        entries = _checked(archive)
-        top = _top(entries)
+        entries, top = _app_in(archive)
         size, is_compat = 0, False
         for entry in entries:
             content = _content(archive, entry)
@@ -82,8 +85,7 @@ def unpack(path: Path, target: Path) -> None:
         remove(each)
     try:
         with _opened(path) as archive:
-            entries = _checked(archive)
-            top = _top(entries)
+            entries, top = _app_in(archive)
             for entry in entries:
                 _write(archive, entry, temporary / _inner(entry, top))
         _close(temporary)
@@ -97,8 +99,7 @@ def is_unpacked(path: Path, target: Path) -> bool:
     if not target.is_dir():
         return False
     with _opened(path) as archive:
-        entries = _checked(archive)
-        top = _top(entries)
+        entries, top = _app_in(archive)
         return all(_size_of(target / _inner(entry, top)) == entry.file_size for entry in entries)
 
 
@@ -114,10 +115,30 @@ def remove(folder: Path) -> None:
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
+    if (size := _index_bytes(path)) > MAX_INDEX_BYTES:
+        raise AppDefinitionError(f"its list of files is {size:,} bytes; {MAX_INDEX_BYTES:,} are allowed")
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
         raise AppDefinitionError(f"it is not a zip ({error})") from None
+
+
+def _index_bytes(path: Path) -> int:
+    """The size of the zip's list of files as its end tells it, before anybody reads it; 0 where it has no end."""
+    with path.open("rb") as file:
+        whole = file.seek(0, os.SEEK_END)
+        file.seek(max(0, whole - _LONGEST_END))
+        end = file.read()
+    at = end.rfind(_END)
+    told = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+    return min(told, whole)  # 0xffffffff: the size is in another place, and large
+
+
+def _app_in(archive: zipfile.ZipFile) -> tuple[list[zipfile.ZipInfo], str]:
+    """The files of the app, and the folder that holds them; what lies beside that folder is no part of the app."""
+    entries = _checked(archive)
+    top = _top(entries)
+    return [each for each in entries if each.filename.startswith(top)], top
 
 
 def _checked(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -152,6 +173,8 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise AppDefinitionError(f"{name!r} is not a relative path with forward slashes")
     if any(part in ("", ".", "..") for part in parts):
         raise AppDefinitionError(f"{name!r} leads out of the app's folder, or nowhere")
+    if len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise AppDefinitionError(f"{name[:80]!r}... is longer than the {MAX_NAME_BYTES:,} bytes a path may have")
     if "\x00" in entry.orig_filename or any(len(part.encode("utf-8", "replace")) > 255 for part in parts):
         raise AppDefinitionError(f"{name[:80]!r} cannot be the name of a file")
     kind = stat.S_IFMT(entry.external_attr >> 16)
@@ -194,7 +217,7 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes
 
 
 def _inner(entry: zipfile.ZipInfo, top: str) -> str:
-    """The path within the app; what lies beside its folder keeps its own."""
+    """The path within the app."""
     return entry.filename.removeprefix(top)
 
 

@@ -21,7 +21,7 @@ from agentkit.protocol.lines import is_array, is_object
 from agentkit.runtime import moves, orders, sessions, tasklogs
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import file_id_in
-from agentkit.runtime.ports import Bus, End, Job, Live, LocalFile, Reading, Source, Store, Ticket, Writing
+from agentkit.runtime.ports import Bus, End, Job, Live, LocalFile, Reading, Source, Store, TaskPart, Ticket, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.runtime.service import Service
 from agentkit.runtime.sheets import Draft, Sheet, Unsaved
@@ -108,12 +108,13 @@ class TaskDesk(Service):
 
         return await self._write(change)
 
-    async def fetch(self, task_id: str, folder: Path) -> Mapping[str, LocalFile]:
-        """The platform's own files that the task's input names, by URI, put into `folder`. Raises AppError."""
+    async def fetch(self, task_id: str, folder: Path, *, part: TaskPart = "input") -> Mapping[str, LocalFile]:
+        """The platform's own files that this part of the task names, by URI, put into `folder`. Raises AppError."""
         task = await self._store.read(lambda tx: self._ours(tx, task_id))
         if task is None:
             raise AppError(f"task {task_id} is over")
-        return await self._files.fetch(task.owner, task.input, folder)
+        value = task.input if part == "input" else task.setup
+        return await self._files.fetch(task.owner, value, folder, part=part)
 
     async def keep(self, task_id: str, file: LocalFile) -> dict[str, Any]:
         """Stores a file that the app made; returns what stands for it in the output (`{"uri": ...}`)."""

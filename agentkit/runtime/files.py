@@ -24,6 +24,7 @@ from agentkit.wire import ChatTaskInput, CreateFilesRequest, CursorListRequest
 __all__ = ["OURS", "Files", "file_id_in"]
 
 OURS = "inf://files/"
+MOST_AT_ONCE = 1_000  # files of one request: one transaction, and everybody's writes wait for it
 INLINE_BYTES = 1 << 20  # a text attachment up to this size is put before the model as text
 
 
@@ -38,6 +39,8 @@ class Files(Service):
 
     async def create(self, owner: str, request: CreateFilesRequest, *, base_url: str) -> list[dict[str, Any]]:
         """POST /files: records, and where to PUT their bytes."""
+        if len(request.files) > MOST_AT_ONCE:
+            raise Fault("invalid_request", f"{len(request.files):,} files at once; announce at most {MOST_AT_ONCE:,}")
 
         def change(tx: Writing) -> list[dict[str, Any]]:
             answers: list[dict[str, Any]] = []

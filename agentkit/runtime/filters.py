@@ -25,10 +25,12 @@ from agentkit.runtime.records import (
 )
 from agentkit.wire import CursorListRequest, Filter, FilterOperator, SearchRequest, parse_status
 
-__all__ = ["Listing", "listing"]
+__all__ = ["Listing", "beyond", "listing"]
 
 Condition: TypeAlias = Callable[[Any], bool]
 
+MOST_VALUES: Final = 1_000  # in one list; SQLite binds only so many
+SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1  # what SQLite holds
 ALWAYS: Final = ("id", "created_at", "updated_at")
 TIMES: Final = ("created_at", "updated_at", "run_at", "finished_at")
 FIELDS: Final[Mapping[type[Record], Sequence[str]]] = {  # beside ALWAYS
@@ -80,6 +82,21 @@ def listing(kind: type[Record], request: CursorListRequest, *, order_by: str, eq
     return Listing(column, is_descending, found, conditions)
 
 
+def beyond(field: str, value: Any, *, is_descending: bool) -> Condition:
+    """The condition that a record lies behind this value in the order, or has it too. Null sorts before everything."""
+    last = (value is not None, value)
+
+    def is_beyond(record: Any) -> bool:
+        have = _plain(getattr(record, field))
+        place = (have is not None, have)
+        try:
+            return place <= last if is_descending else place >= last
+        except TypeError:  # the value of another field: a cursor of another list
+            return False
+
+    return is_beyond
+
+
 # -- fields --------------------------------------------------------------------------------------------------------
 
 
@@ -119,8 +136,9 @@ def _search(kind: type[Record], search: SearchRequest) -> Condition:
 def _operand(kind: type[Record], given: Filter) -> Any:
     """The filter's value as records hold it: a status by its number, a moment in the store's form."""
     if given.operator in (FilterOperator.OP_IN, FilterOperator.OP_NOT_IN):
-        if not is_array(given.value):
-            raise Fault("invalid_request", f"filter {given.field}: {given.operator} takes a list of values")
+        if not is_array(given.value) or len(given.value) > MOST_VALUES:
+            told = f"filter {given.field}: {given.operator} takes a list of at most {MOST_VALUES} values"
+            raise Fault("invalid_request", told)
         return [_value(kind, given.field, each) for each in given.value]
     return _value(kind, given.field, given.value)
 
@@ -128,6 +146,8 @@ def _operand(kind: type[Record], given: Filter) -> Any:
 def _value(kind: type[Record], field: str, value: Any) -> Any:
     if is_object(value) or is_array(value):
         raise Fault("invalid_request", f"filter {field}: one plain value, please, not a JSON object or array")
+    if isinstance(value, int) and not SMALLEST <= value <= LARGEST:
+        raise Fault("invalid_request", f"filter {field}: no field holds a number as large as that")
     if kind is TaskRecord and field == "status" and isinstance(value, str):
         if not (status := parse_status(int(value) if value.isdecimal() else value)):
             raise Fault("invalid_request", f"filter status: {value!r} is no status of a task")

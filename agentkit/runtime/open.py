@@ -58,6 +58,8 @@ def open_platform(
     keys: Sequence[str] = (),
     agents: Mapping[str, Any] | None = None,
     apps: Mapping[str, str | Path] | None = None,
+    apps_folder: str | Path | None = None,
+    compat: bool = False,
     secrets: Mapping[str, str] | None = None,
     secrets_file: str | Path | None = None,
     fleet: FleetConfig | Fleet | None = None,
@@ -69,8 +71,10 @@ def open_platform(
     """The platform over one database file; enter it to open the file and to start.
 
     `models` replaces what `model`, `aliases` and `providers` would make; `agents` are stored agents given in code,
-    `{"namespace/name": config}`, `apps` are folders, `{"namespace/name": path}`. `secrets` go to the apps that name
-    them, over those of `secrets_file`. `environ` is os.environ unless given.
+    `{"namespace/name": config}`, `apps` are folders, `{"namespace/name": path}`; `compat` says that they may import
+    inferencesh where no line of theirs shows it. `apps_folder` keeps what is made for apps, their environments above
+    all: beside the database unless given. `secrets` go to the apps that name them, over those of `secrets_file`.
+    `environ` is os.environ unless given.
     """
     given = os.environ if environ is None else environ
     return Platform(
@@ -81,10 +85,11 @@ def open_platform(
         blobs=Blobs(files_beside(db), max_bytes=max_upload_bytes),
         fleet=_fleet(fleet),
         engines=Liveness(db),
-        apps_folder=apps_beside(db),
+        apps_folder=apps_beside(db) if apps_folder is None else Path(apps_folder).absolute(),
         limits=limits,
         agents=agents,
         apps=apps,
+        compat=compat,
         secrets=Secrets.collect(secrets, environ=given, file=secrets_file),
         keys=keys,
     )

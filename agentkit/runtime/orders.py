@@ -150,6 +150,7 @@ def ticket(task: TaskRecord) -> Ticket:
         task_id=task.id,
         lane=f"session {task.session_id}" if task.session_id else f"{task.owner} {task.app_version_id}",
         version_id=task.app_version_id,
+        owner=task.owner,
         setup_key=_key(task.setup) if task.setup else "",
         session_id=task.session_id,
         workers=tuple(task.workers),

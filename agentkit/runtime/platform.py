@@ -73,6 +73,7 @@ class Platform:
         limits: Limits | None = None,
         agents: Mapping[str, Any] | None = None,
         apps: Mapping[str, str | Path] | None = None,
+        compat: bool = False,
         secrets: Mapping[str, str] | None = None,
         keys: Sequence[str] = (),
     ) -> None:
@@ -85,6 +86,7 @@ class Platform:
         self._engines = engines or Liveness(":memory:")
         self._agents = dict(agents or {})
         self._apps = dict(apps or {})
+        self._compat = compat
         self._keys = tuple(keys)
         self._here = here = Here()
         known = Secrets(secrets)
@@ -186,7 +188,7 @@ class Platform:
 
     async def _prepare(self) -> None:
         """Stores the keys, and the agents and apps given in code."""
-        described = await describe_folders(self._apps, store=self._store, workshop=self._workshop)
+        described = await describe_folders(self._apps, store=self._store, workshop=self._workshop, compat=self._compat)
 
         def write(tx: Writing) -> None:
             configure_keys(tx, [hashed(key) for key in self._keys])

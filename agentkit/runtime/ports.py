@@ -227,6 +227,7 @@ class Ticket:
     task_id: str
     lane: str  # who waits in line together: an owner's tasks of one app version
     version_id: str
+    owner: str  # no other owner's tasks are run by the same process
     setup_key: str = ""  # equal where the setup is: such workers are warm
     session_id: str | None = None  # only this session's worker may run it
     workers: Sequence[str] = ()  # only these workers may, where any are named
@@ -241,6 +242,7 @@ class Source:
     env: Mapping[str, str] = field(default_factory=dict[str, str])  # its own variables and secrets, nothing else
     is_compat: bool = False  # `import inferencesh` means agentkit there
     memory_bytes: int | None = None
+    home: Path | None = None  # the app's own, for what it downloads; else each process has one while it lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,7 @@ class LocalFile:
     size: int | None = None
 
 
+TaskPart: TypeAlias = Literal["input", "setup"]
 EndKind: TypeAlias = Literal["completed", "failed", "cancelled", "lost", "timeout"]
 
 
@@ -295,8 +298,8 @@ class Desk(Protocol):
         """The task went through these statuses. False: it is to be cancelled, or over already; go no further."""
         ...
 
-    async def fetch(self, task_id: str, folder: Path) -> Mapping[str, LocalFile]:
-        """The platform's own files that the task's input names, by URI, put into `folder`. Raises AppError."""
+    async def fetch(self, task_id: str, folder: Path, *, part: TaskPart = "input") -> Mapping[str, LocalFile]:
+        """The platform's own files that this part of the task names, by URI, put into `folder`. Raises AppError."""
         ...
 
     async def keep(self, task_id: str, file: LocalFile) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from agentkit.runtime.appversions import Code, add_version, check_name, check_ve
 from agentkit.runtime.builds import build_variables
 from agentkit.runtime.bundles import IMPORT
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.ids import new_id
+from agentkit.runtime.ids import hashed
 from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import AppRecord, AppVersionRecord
 from agentkit.runtime.service import LOCAL
@@ -42,6 +42,7 @@ logger = logging.getLogger("agentkit.apps")
 
 AT_ONCE: Final = 4
 DESCRIBE_SECONDS: Final = 300.0
+ID_LENGTH: Final = 26  # the same folder is the same app in every database: what is kept for it is found again
 READ_BYTES: Final = 1 << 20  # a larger file is told apart by its size and time
 _LEFT_OUT: Final = ("__pycache__", "node_modules", "venv")
 _TEXTS: Final = ("description", "agent_description", "category")
@@ -57,11 +58,12 @@ class Described:
 
 
 async def describe_folders(
-    apps: Mapping[str, str | Path], *, store: Store, workshop: Workshop
+    apps: Mapping[str, str | Path], *, store: Store, workshop: Workshop, compat: bool = False
 ) -> dict[str, Described | None]:
     """What these folders hold, by reference, several at a time; None where the stored version is up to date.
 
-    Raises ConfigError naming the app. Requirements of theirs are installed first, as they are before a run.
+    `compat`: `import inferencesh` means agentkit in all of them, also where no line of theirs shows it. Requirements of
+    theirs are installed first, as they are before a run. Raises ConfigError naming the app.
     """
     found: dict[str, Described | None] = {}
     limit = anyio.CapacityLimiter(AT_ONCE)
@@ -69,7 +71,7 @@ async def describe_folders(
     async def describe(ref: str, folder: str | Path) -> None:
         async with limit:
             try:
-                found[ref] = await _described(ref, Path(folder), store=store, workshop=workshop)
+                found[ref] = await _described(ref, Path(folder), store=store, workshop=workshop, compat=compat)
             except AppError as error:
                 failures.append(ConfigError(f"app {ref!r}: {error}"))
             except AgentKitError as error:
@@ -101,7 +103,11 @@ def predefine_app(tx: Writing, ref: str, described: Described | None) -> None:
     about = {name: str(described.manifest.get(name) or "") for name in _TEXTS}
     app = _stored(tx, namespace, parsed.name)
     if app is None:
-        app = tx.insert(AppRecord(id=new_id(), owner=LOCAL, namespace=namespace, name=parsed.name))
+        app_id = hashed(f"{namespace}/{parsed.name}\0{described.code.folder}")[:ID_LENGTH]
+        app = tx.insert(AppRecord(id=app_id, owner=LOCAL, namespace=namespace, name=parsed.name))
+    taken = tx.get(AppVersionRecord, parsed.version) if parsed.version else None
+    if taken is not None and taken.app_id != app.id:
+        raise ConfigError(f"app {ref!r}: another app has the version {parsed.version!r}; give this one another")
     version = _version(tx, app, described, version_id=parsed.version)
     tx.update(app.but(**about, version_id=version.id, images=dict(described.manifest.get("images") or {})))
 
@@ -109,16 +115,18 @@ def predefine_app(tx: Writing, ref: str, described: Described | None) -> None:
 # -- describing ----------------------------------------------------------------------------------------------------
 
 
-async def _described(ref: str, folder: Path, *, store: Store, workshop: Workshop) -> Described | None:
+async def _described(ref: str, folder: Path, *, store: Store, workshop: Workshop, compat: bool) -> Described | None:
     folder = await anyio.to_thread.run_sync(folder.absolute)
     code = await anyio.to_thread.run_sync(_looked_through, folder)
+    code = replace(code, is_compat=code.is_compat or compat)
     parsed = _parsed(ref)
 
     def is_known(tx: Reading) -> bool:
         app = _stored(tx, parsed.namespace or LOCAL, parsed.name)
         version = tx.get(AppVersionRecord, app.version_id) if app and app.version_id else None
-        known = (version.folder, version.checksum) if version else None
-        return known == (code.folder, code.checksum) and parsed.version in (None, app.version_id if app else None)
+        if app is None or version is None or parsed.version not in (None, version.id):
+            return False
+        return (version.folder, version.checksum, version.is_compat) == (code.folder, code.checksum, code.is_compat)
 
     if await store.read(is_known):
         return None

@@ -52,6 +52,7 @@ class Recovery(Service):
         await self._take_over()
         await self._submit_queued()
         await self._end_cancelled()
+        await self._release_ended()
         now = datetime.now(UTC)
         for wake in await self._store.read(lambda tx: tx.wakes()):
             if wake.chat_id.startswith(_OURS) and (wake.at is None or datetime.fromisoformat(wake.at) <= now):
@@ -105,6 +106,17 @@ class Recovery(Service):
 
         if stopped:
             await self._write(change)
+
+    async def _release_ended(self) -> None:
+        """Gives up the workers of sessions that another process ended, or saw expire."""
+        held = [worker.session_id for worker in self._fleet.state().workers if worker.session_id]
+
+        def look(tx: Reading) -> list[str]:
+            found = {each: tx.get(SessionRecord, each) for each in held}
+            return [id for id, each in found.items() if each is None or each.status is not AppSessionStatus.ACTIVE]
+
+        for session_id in await self._store.read(look) if held else ():
+            self._fleet.release(session_id)
 
 
 def _engines(tx: Reading) -> set[str]:

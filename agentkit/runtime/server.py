@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentkit.protocol import api
 from agentkit.protocol.dialects import choose
 from agentkit.runtime import bodies, replies
-from agentkit.runtime.auth import Gate
+from agentkit.runtime.auth import Gate, bearer
 from agentkit.runtime.config import ServerConfig
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.handlers import routes
@@ -111,7 +111,7 @@ class _Server:
     def _count(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> None:
         """Counts the request against the limit of its key. Raises Fault `rate_limited`."""
         kind = LIMITED.get((endpoint.method, endpoint.path))
-        key = hashed(request.headers.get("authorization", ""))
+        key = hashed(bearer(request.headers) or "") if self.platform.needs_key else ""  # however it is written
         allowance = self._limiter.take(kind, key, now=time.monotonic()) if kind else None
         if allowance is None:
             return
@@ -120,7 +120,8 @@ class _Server:
             raise Fault(
                 "rate_limited",
                 f"more than {allowance.limit} requests of this kind within the time that is counted; "
-                f"the next one is possible in {told['Retry-After']} s",
+                f"the next one is possible in {told['Retry-After']} s; {kind}=... in the server's --rate-limits "
+                "(AGENTKIT_RATE_LIMITS) allows more",
             )
 
     async def _caller(self, endpoint: AnyEndpoint, request: Request) -> str | None:

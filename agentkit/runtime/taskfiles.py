@@ -16,7 +16,7 @@ from agentkit.errors import AppError
 from agentkit.runtime import dto
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import OURS, Files
-from agentkit.runtime.ports import LocalFile
+from agentkit.runtime.ports import LocalFile, TaskPart
 from agentkit.runtime.store.blobs import TooLarge
 from agentkit.tools.jsonable import is_array, is_object
 
@@ -33,12 +33,12 @@ class TaskFiles:
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    async def fetch(self, owner: str, value: Any, folder: Path) -> dict[str, LocalFile]:
-        """The platform's own files that the value names anywhere, by URI, read-only in `folder`.
+    async def fetch(self, owner: str, value: Any, folder: Path, *, part: TaskPart = "input") -> dict[str, LocalFile]:
+        """The platform's own files that the value (this part of a task) names anywhere, by URI, read-only in `folder`.
 
         Raises AppError for one that is not there, is somebody else's, or has no bytes yet.
         """
-        return {uri: await self._fetch(owner, uri, folder) for uri in dict.fromkeys(uris_in(value))}
+        return {uri: await self._fetch(owner, uri, folder, part) for uri in dict.fromkeys(uris_in(value))}
 
     async def keep(self, owner: str, file: LocalFile) -> dict[str, Any]:
         """Stores what an app made; what stands for it in the output: uri, content_type, size, filename.
@@ -72,11 +72,11 @@ class TaskFiles:
             "filename": record.filename,
         }
 
-    async def _fetch(self, owner: str, uri: str, folder: Path) -> LocalFile:
+    async def _fetch(self, owner: str, uri: str, folder: Path, part: TaskPart) -> LocalFile:
         try:
             record, source = await self._files.whole(owner, uri)
         except Fault as error:
-            raise AppError(f"the input names a file that cannot be had: {error.detail}") from None
+            raise AppError(f"the {part} names a file that cannot be had: {error.detail}") from None
         target = folder / record.id / _on_disk(record.filename)
         try:
             await anyio.to_thread.run_sync(_copy, source, target)

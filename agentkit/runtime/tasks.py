@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -137,7 +138,7 @@ class Tasks(Service):
 
     async def get(self, owner: str, task_id: str) -> dict[str, Any]:
         """GET /tasks/{id}."""
-        return await self._store.read(lambda tx: dto.task(tx, _seen(tx, task_id, owner)))
+        return await self._store.read(lambda tx: dto.task(tx, _shown(_seen(tx, task_id, owner), owner)))
 
     async def status(self, owner: str, task_id: str) -> dict[str, Any]:
         """GET /tasks/{id}/status, for pollers."""
@@ -147,7 +148,8 @@ class Tasks(Service):
     async def watch(self, owner: str, task_id: str) -> AsyncGenerator[Update]:
         """GET /tasks/{id}/stream. Raises Fault before the first update where there is no such task."""
         task = await self._store.read(lambda tx: _seen(tx, task_id, owner))
-        return self._watch.watch(task.id)
+        updates = self._watch.watch(task.id)
+        return updates if task.owner == owner else _shown_to_others(updates)
 
     async def page(self, owner: str, request: CursorListRequest) -> dict[str, Any]:
         """POST /tasks/list: without the logs."""
@@ -160,7 +162,7 @@ class Tasks(Service):
         wanted = request.model_copy(update={"filters": [Filter(field="is_featured", value=True)]})
 
         def render(tx: Reading) -> Callable[[TaskRecord], dict[str, Any]]:
-            return lambda each: dto.task(tx, each, log_bytes=0)
+            return lambda each: dto.task(tx, _shown(each, owner), log_bytes=0)
 
         return await self._store.read(
             lambda tx: pages.page(
@@ -276,6 +278,17 @@ def _seen(tx: Reading, task_id: str, owner: str) -> TaskRecord:
     if task is None or not (task.owner == owner or task.visibility in (Visibility.PUBLIC, Visibility.UNLISTED)):
         raise Fault("not_found", f"task {task_id!r} not found")
     return task
+
+
+def _shown(task: TaskRecord, owner: str) -> TaskRecord:
+    """The task as the owner may see it: a webhook's URL is a secret between its owner and the receiver."""
+    return task if task.owner == owner else task.but(webhook=None)
+
+
+async def _shown_to_others(updates: AsyncGenerator[Update]) -> AsyncGenerator[Update]:
+    async with aclosing(updates):
+        async for each in updates:
+            yield each if each.task is None else Update({**each.task, "webhook": None}, each.fields)
 
 
 def _owned(tx: Reading, task_id: str, owner: str) -> TaskRecord:

@@ -29,6 +29,7 @@ SNAPSHOT_SECONDS: Final = 20.0  # protocol.md 2.6 rule 9: at least so often a ba
 ELSEWHERE_SECONDS: Final = 1.0  # how often a task is looked at that another process runs
 LINGER_SECONDS: Final = 0.05  # protocol.md 1.7 rule 7
 LONGEST_LINE: Final = (512 << 10) - 1_024  # bytes; protocol.md 2.6 rule 7
+CALLED: Final = (TaskStatus.RUNNING, TaskStatus.UPLOADING, TaskStatus.CANCELLING)  # there may be new output
 DELETED: Final = "deleted"  # the live frame of a task that is gone
 
 Drafts: TypeAlias = Callable[[str], Draft | None]
@@ -198,7 +199,7 @@ def _look(tx: Reading, task_id: str) -> _Look | None:
 
 def _live(sent: _Sent, frame: Live) -> Update | None:
     """The update of a live output; None for a stale one, or one too large to be sent before the end."""
-    if frame.name != OUTPUT or not sent.last or sent.last["status"] not in (TaskStatus.RUNNING, TaskStatus.UPLOADING):
+    if frame.name != OUTPUT or not sent.last or sent.last["status"] not in CALLED:
         return None
     draft: Draft = frame.data["draft"]
     place = (draft.attempt, draft.number)
@@ -216,7 +217,9 @@ def _stored(sent: _Sent, look: _Look, *, is_ours: bool, draft: Draft | None) -> 
     grew = [name for name, is_so in (("output", output != sent.output), ("logs", look.logs != sent.logs)) if is_so]
     updates: list[Update] = []
     if not is_first:
-        updates = [Update(_earlier(sent, look, index)) for index in range(first_unsent, len(record.events) - 1)]
+        updates = [
+            Update(_earlier(sent, look, index, output=output)) for index in range(first_unsent, len(record.events) - 1)
+        ]
     if is_first or len(record.events) > first_unsent:
         updates.append(Update(_rendered(look, output=output)))
     elif grew:
@@ -227,15 +230,15 @@ def _stored(sent: _Sent, look: _Look, *, is_ours: bool, draft: Draft | None) -> 
 
 def _output(sent: _Sent, record: TaskRecord, *, is_ours: bool, draft: Draft | None) -> Any:
     """The output to show: of what runs here each one is told live, in its turn, so the store's may be ahead."""
-    was_called = record.status in (TaskStatus.RUNNING, TaskStatus.UPLOADING, TaskStatus.CANCELLING)
-    if not (is_ours and was_called):
+    if not (is_ours and record.status in CALLED):
         return record.output
-    if sent.last:
-        return sent.output if record.attempts == sent.attempt else None
-    if draft is None or draft.attempt != record.attempts:
+    is_newest_due = not sent.last or record.status is TaskStatus.CANCELLING  # who cancelled was answered what is stored
+    if is_newest_due and draft is not None and draft.attempt == record.attempts:
+        sent.draft = (draft.attempt, draft.number)
+        return draft.output
+    if not sent.last:
         return record.output
-    sent.draft = (draft.attempt, draft.number)
-    return draft.output
+    return sent.output if record.attempts == sent.attempt else None
 
 
 def _rendered(look: _Look, *, output: Any) -> dict[str, Any]:
@@ -243,15 +246,19 @@ def _rendered(look: _Look, *, output: Any) -> dict[str, Any]:
     return _fitted(dto.task_parts(record, app=look.app, logs=look.logs))
 
 
-def _earlier(sent: _Sent, look: _Look, index: int) -> dict[str, Any]:
-    """The task as it was after its transition `index`: with the output and the logs that were known then."""
+def _earlier(sent: _Sent, look: _Look, index: int, *, output: Any) -> dict[str, Any]:
+    """The task as it was after its transition `index`: with the output and the logs that were known then.
+
+    That of a cancel is followed by nothing but the end, so there `output`, the newest, is shown.
+    """
     entry = look.record.events[index]
     status = TaskStatus(entry["status"])
+    known = output if status is TaskStatus.CANCELLING else sent.output
     record = look.record.but(
         status=status,
         events=look.record.events[: index + 1],
         updated_at=entry["event_time"],
-        output=None if status in (TaskStatus.RECEIVED, TaskStatus.QUEUED) else sent.output,
+        output=None if status in (TaskStatus.RECEIVED, TaskStatus.QUEUED) else known,
         error=None,
     )
     return _fitted(dto.task_parts(record, app=look.app, logs=sent.logs))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from typing import Any, Final
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import anyio
 import httpx
@@ -24,6 +26,7 @@ logger = logging.getLogger("agentkit.webhooks")
 
 TIMEOUT_SECONDS: Final = 10.0  # protocol.md 2.7
 MAX_ATTEMPTS: Final = 15
+MOST_AT_ONCE, MOST_OF_ONE_HOST = 100, 10  # attempts under way: who does not answer does not keep others from hearing
 FIRST_PAUSE_SECONDS, PAUSE_FACTOR, LONGEST_PAUSE_SECONDS = 1.0, 3.0, 3_600.0
 LONGEST_ERROR: Final = 500  # characters
 USER_AGENT: Final = f"agentkit/{__version__} (webhook)"
@@ -46,6 +49,7 @@ class Webhooks(Service):
         super().__init__(store)
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
+        self._turns: WeakValueDictionary[str, anyio.Semaphore] = WeakValueDictionary()  # by host, while anybody waits
 
     async def aclose(self) -> None:
         """Ends what is under way; it is tried again when the platform opens the next time."""
@@ -55,16 +59,25 @@ class Webhooks(Service):
 
     async def advance(self, webhook_id: str) -> None:
         """One attempt; where it fails, the next one is recorded, until there were enough of them."""
-        found = await self._store.write(lambda tx: _begin(tx, webhook_id))
-        if found is None:
-            return
-        hook, body = found
-        failure = await self._deliver(hook.url, body)
+        url = await self._store.read(lambda tx: hook.url if (hook := tx.get(WebhookRecord, webhook_id)) else "")
+        async with self._turn(url):
+            found = await self._store.write(lambda tx: _begin(tx, webhook_id))
+            if found is None:
+                return
+            hook, body = found
+            failure = await self._deliver(hook.url, body)
         await self._store.write(lambda tx: _finish(tx, hook, failure))
         if failure is None:
             logger.debug("webhook %s of task %s: delivered", hook.id, hook.task_id)
         else:
             logger.info("webhook %s of task %s: attempt %d: %s", hook.id, hook.task_id, hook.attempts, failure)
+
+    def _turn(self, url: str) -> anyio.Semaphore:
+        """The places of the URL's host; an attempt that waits for one is not counted yet."""
+        host = urlsplit(url).netloc
+        turn = self._turns.get(host) or anyio.Semaphore(MOST_OF_ONE_HOST)
+        self._turns[host] = turn
+        return turn
 
     async def _deliver(self, url: str, body: bytes) -> str | None:
         """None where somebody took it, else why not. Redirects are answers like any other: not followed."""
@@ -74,7 +87,7 @@ class Webhooks(Service):
                     return None if answer.is_success else f"HTTP {answer.status_code}"
         except TimeoutError:
             return f"no answer within {TIMEOUT_SECONDS:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except Exception as error:  # whatever it is, of names that are none too: this attempt counts, and has failed
             return (str(error) or type(error).__name__)[:LONGEST_ERROR]
 
     def _connected(self) -> httpx.AsyncClient:
@@ -83,7 +96,7 @@ class Webhooks(Service):
                 timeout=TIMEOUT_SECONDS,
                 follow_redirects=False,
                 transport=self._transport,
-                limits=httpx.Limits(max_connections=100, max_keepalive_connections=0),
+                limits=httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=0),
             )
         return self._client
 

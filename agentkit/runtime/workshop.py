@@ -1,12 +1,16 @@
-"""App versions made ready to run on this machine: unpacked, with an environment, once each."""
+"""App versions made ready to run on this machine: unpacked, with an environment, once each.
+
+Each app has a home folder, which its versions share and no other app has: what it downloads is there the next time.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -24,7 +28,8 @@ __all__ = ["Preparing", "Workshop", "apps_beside"]
 
 Preparing: TypeAlias = Callable[[], Awaitable[object]]
 """Called once, before the first piece of work that takes time."""
-ENVIRONMENTS = ".environments"
+ENVIRONMENTS: Final = ".environments"
+HOMES: Final = "homes"
 
 
 def apps_beside(db: str | Path) -> Path | None:
@@ -81,10 +86,13 @@ class Workshop:
         env = Hidden({name: str(value) for name, value in config.env.items() if value is not None})
         env |= self._secrets.only(named)
         # `resources.ram` says what the app needs, not what it may have: a limit below it would break what maps a lot.
-        return Source(folder, python, env, is_compat=version.is_compat)
+        home = await anyio.to_thread.run_sync(_made_home, self.folder / HOMES / version.app_id)
+        return Source(folder, python, env, is_compat=version.is_compat, home=home)
 
-    async def forget(self, version_ids: Iterable[str]) -> None:
-        """Removes what was unpacked of these versions, which are deleted."""
+    async def forget(self, version_ids: Iterable[str], *, app_id: str | None = None) -> None:
+        """Removes what was unpacked of these versions, which are deleted; with `app_id` the app's home too."""
+        if app_id is not None and (self._given is not None or self._temporary is not None):
+            await anyio.to_thread.run_sync(bundles.remove, self.folder / HOMES / app_id)
         for version_id in version_ids:
             self._seen.discard(version_id)
             if self._given is not None or self._temporary is not None:
@@ -121,6 +129,15 @@ class _Once:
         call, self._call = self._call, None
         if call is not None:
             await call()
+
+
+def _made_home(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(folder, 0o700)
+    except OSError as error:
+        raise StoreError(f"the app's home {str(folder)!r} cannot be made: {error.strerror}") from None
+    return folder
 
 
 def _given_folder(text: str) -> Path:

@@ -56,7 +56,7 @@ def test_another_process_prints_the_description_and_nothing_else(tmp_path: Path)
 def test_another_process_tells_an_error_as_json(tmp_path: Path) -> None:
     code, answer, _ = described(write_app(tmp_path / "app", "raise RuntimeError('no \"GPU\"')"))
     assert code == 1
-    assert answer["error"].endswith('inference.py: RuntimeError: no "GPU"')
+    assert answer["error"].endswith('inference.py: RuntimeError: no "GPU" (line 12 of inference.py)')
 
 
 @pytest.mark.timeout(60)
@@ -70,6 +70,23 @@ def test_another_process_describes_an_app_of_the_official_sdk(tmp_path: Path) ->
 def test_an_app_without_a_manifest_cannot_be_described(tmp_path: Path) -> None:
     with pytest.raises(AppDefinitionError, match=r"has no inf\.yml; write one that begins with `name: my-app`"):
         describe(write_app(tmp_path / "app", MANY, manifest=None))
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("class App(BaseApp):\n    async def run(self, it: Odd) -> Out: ...", "the input of 'run'"),
+        ("class App(BaseApp):\n    async def run(self, it: In) -> Odd: ...", "the output of 'run'"),
+        (
+            "class App(BaseApp):\n    async def setup(self, it: Odd): ...\n    async def run(self, it: In) -> Out: ...",
+            "the setup",
+        ),
+    ],
+)
+def test_a_type_that_json_does_not_have_is_an_error_that_says_where(tmp_path: Path, code: str, what: str) -> None:
+    odd = "from collections.abc import Callable\nclass Odd(BaseAppOutput):\n    call: Callable[[], int]\n"
+    with pytest.raises(AppDefinitionError, match=rf"^{what} cannot be described as JSON: .*CallableSchema"):
+        describe(write_app(tmp_path / "app", odd + code))
 
 
 def test_an_app_of_several_functions_without_a_default_has_no_schemas_of_its_own(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def roles(interface: AppInterface, name: str = "run") -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("name", ["app_input", "input_data", "input", "data", "config", "metadata", "whatever"])
+@pytest.mark.requirement("app:author")
 def test_the_input_is_bound_by_its_type_whatever_it_is_called(name: str) -> None:
     scope: dict[str, Any] = {"In": In, "Out": Out}
     exec(f"async def run(self, {name}: In) -> Out: ...", scope)

@@ -37,6 +37,7 @@ def left_in(cache: Path) -> list[str]:
 # -- local ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("app:file-model")
 def test_every_way_to_name_a_local_file_means_the_same_file(note: Path) -> None:
     forms: list[File] = [
         File(path=str(note)),
@@ -281,6 +282,7 @@ def test_bytes_on_another_machine_are_fetched_by_uri(site: Site) -> None:
         ("data:text/plain,", b"", "text/plain", "file.txt"),
     ],
 )
+@pytest.mark.requirement("app:file-model")
 def test_a_data_uri_is_the_file_it_holds(uri: str, content: bytes, kind: str, name: str) -> None:
     file = File(uri)
     assert Path(file).read_bytes() == content

@@ -91,9 +91,14 @@ def test_loading_again_reads_what_has_changed(tmp_path: Path) -> None:
     [
         (
             "import missing_package",
-            "cannot import .*inference.py: ModuleNotFoundError: No module named 'missing_package'",
+            r"cannot import .*inference.py: ModuleNotFoundError: No module named 'missing_package' "
+            r"\(line 12 of inference.py\); is it in requirements.txt, and installed here\?",
         ),
-        ("raise RuntimeError('no GPU')", "RuntimeError: no GPU"),
+        ("raise RuntimeError('no GPU')", r"RuntimeError: no GPU \(line 12 of inference.py\)$"),
+        (
+            "class Odd(BaseModel):\n    x: object()",
+            r"schema for <object.*fully support it\. \(line 12 of inference.py\)$",
+        ),
         ("def (", "SyntaxError"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),
         ("import inferencesh", "load it with compat=True"),

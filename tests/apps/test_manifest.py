@@ -12,6 +12,7 @@ import pytest
 from agentkit.apps import Manifest, discover, load_app
 from agentkit.apps.manifest import bytes_of
 from agentkit.errors import AppDefinitionError
+from agentkit.wire import GpuResource, GPUType
 from tests.apps.folders import write_app
 
 FULL = """\
@@ -108,6 +109,7 @@ def test_a_size_is_gigabytes_megabytes_or_bytes_by_how_big_it_is(size: float, ex
 # -- writing back --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("app:manifest")
 def test_what_is_written_back_is_what_was_read(tmp_path: Path) -> None:
     (tmp_path / "inf.yml").write_text(FULL)
     manifest = Manifest.read(tmp_path)
@@ -163,6 +165,7 @@ def test_a_changed_manifest_keeps_the_rest(tmp_path: Path) -> None:
         ("name: n\nx: *nowhere\n", r"app/inf\.yml:2: this is no YAML: "),
     ],
 )
+@pytest.mark.requirement("app:manifest")
 def test_a_wrong_file_is_an_error_with_file_line_key_and_value(text: str, says: str) -> None:
     with pytest.raises(AppDefinitionError, match=says):
         Manifest.parse(text, path="app/inf.yml")
@@ -257,3 +260,11 @@ def test_variants_of_older_files_are_kept_and_give_the_resources(tmp_path: Path)
 def test_a_function_that_the_class_lacks_is_an_error_naming_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(AppDefinitionError, match="functions: there is no function 'open'; App has run, follow"):
         version_of(tmp_path / "app", "name: n\nfunctions: [{name: open}]\n")
+
+
+def test_an_app_may_ask_for_every_kind_of_accelerator_that_the_platform_knows() -> None:
+    for kind in GPUType:
+        manifest = Manifest.parse(f"name: a\nresources: {{gpu: {{count: 1, type: {kind}}}}}")
+        assert manifest.resources.to_wire().gpu == GpuResource(count=1, vram=0, type=kind)
+    with pytest.raises(AppDefinitionError, match="'any', 'none', 'intel', 'nvidia', 'amd' or 'apple', not 'tpu'"):
+        Manifest.parse("name: a\nresources: {gpu: {type: tpu}}")

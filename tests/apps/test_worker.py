@@ -197,6 +197,12 @@ def test_a_worker_answers_while_it_is_idle(start: Callable[..., Pipes]) -> None:
     assert start().ask(Ping()) == Pong()
 
 
+def test_a_worker_imports_nothing_that_most_apps_do_without() -> None:
+    heavy = ("httpx", "tenacity", "agentkit.wire", "agentkit.client", "agentkit.runtime", "urllib.request")
+    code = f"import sys, agentkit.apps.hosting; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_a_worker_is_ready_soon(start: Callable[..., Pipes]) -> None:
     began = time.monotonic()
     start(ECHO)
@@ -241,6 +247,60 @@ def test_two_workers_in_one_folder_do_not_share_a_file(start: Callable[..., Pipe
         output = worker.ask(Run("t1", None, {}))
         assert isinstance(output, Output)
         assert output.value["was_there"] is False
+
+
+def test_an_app_s_own_exceptions_are_told_by_their_names_and_others_whole(start: Callable[..., Pipes]) -> None:
+    worker = start(
+        """
+        import json
+        from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput
+
+        class PictureError(Exception): ...
+
+        class Shape:
+            class TooLarge(PictureError): ...
+
+        class App(BaseApp):
+            def own(self, given: BaseAppInput) -> BaseAppOutput: raise PictureError("no picture: 12.5")
+            def nested(self, given: BaseAppInput) -> BaseAppOutput: raise Shape.TooLarge("9")
+            def noted(self, given: BaseAppInput) -> BaseAppOutput: raise RuntimeError(f"{App.__module__}.App has none")
+            def foreign(self, given: BaseAppInput) -> BaseAppOutput: json.loads("{")
+            def plain(self, given: BaseAppInput) -> BaseAppOutput: raise ValueError("bad size")
+        """
+    )
+    errors: list[str] = []
+    for function in ("own", "nested", "noted", "foreign", "plain"):
+        failed = worker.ask(Run("t1", function, {}))
+        assert isinstance(failed, Failed)
+        errors.append(failed.error)
+    assert errors == [
+        "PictureError: no picture: 12.5",
+        "Shape.TooLarge: 9",
+        "RuntimeError: inference.App has none",
+        "json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        "ValueError: bad size",
+    ]
+
+
+def test_an_output_has_its_meta_only_where_the_app_gives_one(start: Callable[..., Pipes]) -> None:
+    worker = start(
+        """
+        from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput, OutputMeta, TextMeta
+
+        class Answer(BaseAppOutput):
+            text: str | None = None
+
+        class App(BaseApp):
+            def bare(self, given: BaseAppInput) -> Answer: return Answer()
+            def priced(self, given: BaseAppInput) -> Answer:
+                return Answer(output_meta=OutputMeta(inputs=[TextMeta(tokens=3)]))
+        """
+    )
+    bare = worker.ask(Run("t1", "bare", {}))
+    assert isinstance(bare, Output) and bare.value == {"text": None}
+    assert isinstance(worker.receive(), Done)
+    priced = worker.ask(Run("t2", "priced", {}))
+    assert isinstance(priced, Output) and priced.value["output_meta"]["inputs"][0]["tokens"] == 3
 
 
 def test_an_output_with_a_file_waits_until_it_is_kept(start: Callable[..., Pipes]) -> None:
@@ -314,8 +374,8 @@ def test_sigterm_lets_the_app_clean_up(start: Callable[..., Pipes], tmp_path: Pa
     class Out(BaseAppOutput): ...
     class App(BaseApp):
         async def run(self, input: In) -> Out:
-            print("runs", flush=True)
             try:
+                print("runs", flush=True)
                 time.sleep(600)
             finally:
                 Path({str(tmp_path / "cleaned")!r}).touch()

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SPREAD = {"median", "low", "high"}
-COMPARED = {"turn", "stream", "import"}
+COMPARED = {"turn", "stream", "call", "import"}
 
 
 def bench(*args: str) -> subprocess.CompletedProcess[str]:
@@ -63,4 +63,4 @@ def test_one_group_of_rows_can_be_asked_for_as_a_table() -> None:
 def test_rows_that_do_not_exist_are_refused_with_those_that_do() -> None:
     done = bench("--rows", "speed")
     assert done.returncode == 2
-    assert "no such rows: speed; there are turn, stream, runtime, import" in done.stderr
+    assert "no such rows: speed; there are turn, stream, runtime, call, import" in done.stderr

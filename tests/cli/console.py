@@ -7,15 +7,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Mapping
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from agentkit.cli.main import main
+from tests.examples.terminal import Terminal, at_a_terminal
 
 ROOT = Path(__file__).parents[2]
 OURS = ("AGENTKIT_", "OPENAI_", "OLLAMA_", "INFERENCE_", "NO_COLOR", "FORCE_COLOR", "TERM")
@@ -59,6 +61,7 @@ class Console:
         with (
             mock.patch.dict(os.environ, dict(self.environ), clear=True),
             mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+            mock.patch.object(tempfile, "tempdir", None),  # what it took from this process's TMPDIR
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(errors),
@@ -101,6 +104,11 @@ class Console:
             finally:
                 process.terminate()
                 process.communicate(timeout=ENDS_SECONDS)
+
+    def terminal(self, *arguments: str, **environ: str) -> AbstractContextManager[Terminal]:
+        """The command at a terminal with colours."""
+        env = {**self.environ, "TERM": "xterm-256color", **environ}
+        return at_a_terminal([sys.executable, "-m", "agentkit", *arguments], cwd=self.folder, env=env)
 
     def processes(self) -> list[str]:
         """The command lines of all processes that have to do with this folder."""
@@ -175,4 +183,32 @@ class App(BaseApp):
         print("working", flush=True)
         await asyncio.sleep(input_data.seconds)
         return AppOutput(text=input_data.text)
+"""
+
+ECHO = """
+import os
+from pathlib import Path
+from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput, File
+
+class AppInput(BaseAppInput):
+    text: str
+    size: dict = {}
+    document: File | None = None
+
+class AppOutput(BaseAppOutput):
+    text: str
+    size: dict
+    words: int = 0
+    secret: str = ""
+
+class App(BaseApp):
+    async def run(self, input_data: AppInput) -> AppOutput:
+        print("to the log")
+        words = len(Path(input_data.document.path).read_text().split()) if input_data.document else 0
+        secret = os.environ.get("TOKEN", "") + os.environ.get("OTHER", "")
+        return AppOutput(text=input_data.text, size=input_data.size, words=words, secret=secret)
+
+    async def broken(self, input_data: AppInput) -> AppOutput:
+        print("about to fail")
+        raise ValueError("bad size")
 """

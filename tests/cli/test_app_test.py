@@ -36,7 +36,6 @@ def test_every_sample_is_a_row_and_one_that_fails_is_exit_code_1(console: Consol
     _sample(console, "a-right", input={"number": 0.1}, expected={"number": 0.2})
     _sample(console, "b-bare", number=1)
     _sample(console, "c-meant", input={"number": -1}, expected_error="below zero")
-    assert {each["is_good"] for each in console.json("app", "test", "double")} == {True}
     _sample(console, "d-wrong", input={"number": 3}, expected={"number": 7, "more": None})
     _sample(console, "e-fails", input={"number": -3})
     _sample(console, "f-refused", input={})
@@ -51,14 +50,11 @@ def test_every_sample_is_a_row_and_one_that_fails_is_exit_code_1(console: Consol
     )
 
 
-@pytest.mark.parametrize("text", ["{", '{"input": {}, "files": {"a": "nope.txt"}}', '{"input": {}, "files": []}'])
+@pytest.mark.parametrize("text", ["{", '{"input": {}, "files": {"a": "nope.txt"}}', '{"input": {}, "files": ["a"]}'])
 def test_a_sample_that_is_none_is_named(text: str, console: Console) -> None:
     console.app("double", DOUBLE)
     (console.folder / "double" / "bad.input.json").write_text(text)
     done = console.quick("app", "test", "double")
-    if text.endswith("[]}"):  # empty, so there are no files
-        assert done.returncode == 1 and "required" in done.stdout
-        return
     assert (done.returncode, done.stdout) == (1, "")
     assert "bad.input.json" in done.stderr and "Traceback" not in done.stderr
 

@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from agentkit.cli.lock import alone_with
+from tests.cli.console import Console
 from tests.runtime.serving import BARE, KEY, RawStream
 
 AGENT = {"core_app": {"ref": "offline/extract"}}
@@ -62,92 +64,117 @@ def _end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, s
     return process.returncode, errors
 
 
+@pytest.fixture(scope="module")
+def spoken() -> Generator[list[str]]:
+    """What a server without a key, and with an alias, says to a person; it runs."""
+    process = subprocess.Popen(
+        _command("serve", "--port", "0", "--alias", "infsh/claude-sonnet-4=offline/extract"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        yield [process.stdout.readline() for _ in range(5)]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _begin_chat(url: str) -> str:
+    """The id of a chat that a message was just sent to."""
+    body = {"agent_config": AGENT, "input": {"text": "Total: 12.50 EUR"}}
+    return str(httpx.post(f"{url}/agents/run", json=body, headers=BARE).json()["assistant_message"]["chat_id"])
+
+
+def _end_beside_a_stream(
+    process: subprocess.Popen[str], number: signal.Signals, port: int, chat_id: str
+) -> tuple[int, str]:
+    """Ends the server while somebody listens, who is told the regular end of the stream."""
+    with RawStream.open(port, f"/chats/{chat_id}/stream", Accept="application/x-ndjson") as stream:
+        stream.chunk()
+        process.send_signal(number)
+        stream.chunks_until(lambda chunk: False)  # raises EOFError where the end is not the regular one
+    _, errors = process.communicate(timeout=15)
+    return process.returncode, errors
+
+
 # -- serving -------------------------------------------------------------------------------------------------------
 
 
 def test_a_chat_outlives_the_server_that_held_it(tmp_path: Path) -> None:
     db = str(tmp_path / "a.db")
     with _serving("--db", db) as (process, told):
-        body = {"agent_config": AGENT, "input": {"text": "Total: 12.50 EUR"}}
-        reply = httpx.post(f"{told['url']}/agents/run", json=body, headers=BARE).json()
-        chat_id = reply["assistant_message"]["chat_id"]
+        chat_id = _begin_chat(told["url"])
         with RawStream.open(told["port"], f"/chats/{chat_id}/stream?after=0", Accept="application/x-ndjson") as stream:
             assert stream.items_until("chats", status="idle")[-1]["data"]["active_run"]["state"] == "completed"
-        assert _end(process, signal.SIGTERM) == (0, "")
+        assert _end_beside_a_stream(process, signal.SIGTERM, told["port"], chat_id) == (0, "")
     assert (told["db"], told["model"], told["needs_key"], told["pid"]) == (db, "offline/extract", False, process.pid)
     with _serving("--db", db) as (_, told):
         assert len(httpx.get(f"{told['url']}/chats/{chat_id}", headers=BARE).json()["chat_messages"]) == 2
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_a_signal_ends_open_streams_in_good_order_and_the_exit_code_says_which(
-    number: signal.Signals, code: int
-) -> None:
+def test_ctrl_c_ends_open_streams_in_good_order_and_the_exit_code_says_so() -> None:
     with _serving() as (process, told):
-        body = {"agent_config": AGENT, "input": {"text": "hi"}}
-        chat_id = httpx.post(f"{told['url']}/agents/run", json=body, headers=BARE).json()["assistant_message"][
-            "chat_id"
-        ]
-        with RawStream.open(told["port"], f"/chats/{chat_id}/stream", Accept="application/x-ndjson") as stream:
-            stream.chunk()
-            process.send_signal(number)
-            stream.chunks_until(lambda chunk: False)  # raises EOFError where the end is not the regular one
-        _, errors = process.communicate(timeout=15)
-    assert (process.returncode, errors) == (code, "")
+        assert _end_beside_a_stream(process, signal.SIGINT, told["port"], _begin_chat(told["url"])) == (130, "")
 
 
-def test_a_person_is_told_where_with_what_and_how_to_call() -> None:
-    process = subprocess.Popen(
-        _command("serve", "--port", "0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON
-    )
-    try:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
-    finally:
-        process.kill()
-        process.communicate()
-    url = lines[0].split()[-1]
-    assert lines[0].startswith("agentkit ") and url.startswith("http://127.0.0.1:")
-    assert "in memory" in lines[1]
-    assert "offline/extract" in lines[2]
-    assert f"inference(base_url='{url}')" in lines[3]
+def test_a_person_is_told_where_with_what_and_how_to_call(spoken: list[str]) -> None:
+    url = spoken[0].split()[-1]
+    assert spoken[0].startswith("agentkit ") and url.startswith("http://127.0.0.1:")
+    assert "in memory" in spoken[1]
+    assert "offline/extract" in spoken[2]
+    assert f"inference(base_url='{url}')" in spoken[3]
+
+
+def test_an_alias_answers_for_a_hosted_model(spoken: list[str]) -> None:
+    body = {"agent_config": {"core_app": {"ref": "infsh/claude-sonnet-4@abc"}}, "input": {"text": "hi"}}
+    assert httpx.post(f"{spoken[0].split()[-1]}/agents/run", json=body, headers=BARE).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ"), [(["--api-key", KEY], {}), (["--api-key", "-"], {}), ([], {"AGENTKIT_API_KEY": KEY})]
+    ("arguments", "environ", "limit"),
+    [
+        (["--api-key", "-"], {"AGENTKIT_RATE_LIMITS": "get=1/h"}, "1"),
+        ([], {"AGENTKIT_API_KEY": KEY}, "1000"),
+    ],
+    ids=["stdin", "environment"],
 )
-def test_a_key_can_come_by_argument_stdin_and_environment(arguments: list[str], environ: dict[str, str]) -> None:
+def test_a_key_comes_by_stdin_or_environment_and_brings_the_platforms_rate_limits_unless_told_otherwise(
+    arguments: list[str], environ: dict[str, str], limit: str
+) -> None:
     with _serving(*arguments, **environ) as (_, told):
-        path = f"{told['url']}/agents/internal-tools"
+        path = f"{told['url']}/tasks/nope"
         assert told["needs_key"] is True
         assert httpx.get(path).status_code == 401
-        assert httpx.get(path, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+        first, second = (httpx.get(path, headers={**BARE, "Authorization": f"Bearer {KEY}"}) for _ in range(2))
+    assert (first.status_code, first.headers.get("x-ratelimit-limit")) == (404, limit)
+    assert second.status_code == (429 if limit == "1" else 404)
+    if limit == "1":
+        assert "get=... in the server's --rate-limits (AGENTKIT_RATE_LIMITS)" in second.json()["detail"]
 
 
-def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+def test_without_a_key_nothing_is_limited(spoken: list[str]) -> None:
+    response = httpx.get(f"{spoken[0].split()[-1]}/tasks/nope", headers=BARE)
+    assert response.status_code == 404 and "x-ratelimit-limit" not in response.headers
+
+
+def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path: Path, console: Console) -> None:
     file = tmp_path / "key"
-    for is_new in (True, False):
-        with _serving("--api-key-file", str(file)) as (process, told):
-            headers = {"Authorization": f"Bearer {file.read_text().strip()}"}
-            assert httpx.get(f"{told['url']}/agents/internal-tools", headers=headers).status_code == 200
-            code, errors = _end(process, signal.SIGTERM)
-        assert code == 0
-        assert errors == (f"agentkit: a new key is in {file}\n" if is_new else "")
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with _serving("--api-key-file", str(file), "--rate-limits", "off") as (process, told):
+        key = file.read_text()
+        answer = httpx.get(f"{told['url']}/tasks/nope", headers={**BARE, "Authorization": f"Bearer {key.strip()}"})
+        assert (answer.status_code, "x-ratelimit-limit" in answer.headers) == (404, False)
+        again = console.quick("serve", "--api-key-file", str(file), "--port", str(told["port"]))
+        assert again.returncode == 1 and "cannot listen" in again.stderr and "new key" not in again.stderr
+        assert _end(process, signal.SIGTERM) == (0, f"agentkit: a new key is in {file}\n")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (key, 0o600)
 
 
 def test_a_second_server_on_one_database_is_warned_and_served(tmp_path: Path) -> None:
     db = str(tmp_path / "a.db")
-    with _serving("--db", db), _serving("--db", db) as (second, told):
+    with alone_with(db), _serving("--db", db) as (second, told):  # as a server holds it
         assert httpx.get(f"{told['url']}/health").status_code == 200
         _, errors = _end(second, signal.SIGTERM)
     assert errors == f"agentkit: warning: another server uses {db}; both will change it\n"
-
-
-def test_an_alias_answers_for_a_hosted_model() -> None:
-    with _serving("--alias", "infsh/claude-sonnet-4=offline/extract") as (_, told):
-        body = {"agent_config": {"core_app": {"ref": "infsh/claude-sonnet-4@abc"}}, "input": {"text": "hi"}}
-        assert httpx.post(f"{told['url']}/agents/run", json=body, headers=BARE).status_code == 200
 
 
 # -- mistakes ------------------------------------------------------------------------------------------------------
@@ -204,17 +231,17 @@ def _no_database(tmp_path: Path) -> list[str]:
         "secrets",
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_1(make: Any, said: str, tmp_path: Path) -> None:
-    done = _run("serve", "--port", "0", *make(tmp_path), "--log-level", "error")
+def test_a_mistake_is_one_sentence_and_exit_code_1(make: Any, said: str, tmp_path: Path, console: Console) -> None:
+    done = console.quick("serve", "--port", "0", *make(tmp_path), "--log-level", "error")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("agentkit: ") and done.stderr.count("\n") == 1
     assert said in done.stderr
 
 
-def test_a_port_in_use_is_said() -> None:
+def test_a_port_in_use_is_said(console: Console) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = _run("serve", "--port", str(port))
+        done = console.quick("serve", "--port", str(port))
     assert done.returncode == 1
     assert done.stderr.startswith(f"agentkit: cannot listen on 127.0.0.1:{port}: ")
     assert "--port" in done.stderr and done.stderr.count("\n") == 1
@@ -229,8 +256,8 @@ def test_a_missing_extra_is_named_with_its_pip_command(missing: str, extra: str,
     assert "Traceback" not in done.stderr
 
 
-def test_help_and_version_teach() -> None:
-    whole, serve, version = _run("--help"), _run("serve", "--help"), _run("version")
+def test_help_and_version_teach(console: Console) -> None:
+    whole, serve, version = console.quick("--help"), console.quick("serve", "--help"), console.quick("--version")
     assert "agentkit serve --db" in whole.stdout and "inference(base_url=" in whole.stdout
     assert "AGENTKIT_API_KEY" in serve.stdout and "--api-key-file" in serve.stdout
     assert version.stdout.startswith("agentkit ") and (whole.returncode, serve.returncode, version.returncode) == (
@@ -238,4 +265,4 @@ def test_help_and_version_teach() -> None:
         0,
         0,
     )
-    assert _run("serve", "--nope").returncode == 2
+    assert console.quick("serve", "--nope").returncode == 2

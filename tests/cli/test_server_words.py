@@ -4,138 +4,171 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
-import sys
 
 import pytest
 
-from tests.cli.console import SLOW, Console, code_of, wait_for_line
-from tests.examples.terminal import at_a_terminal
+from tests.cli.console import ECHO, SLOW, Console, code_of, wait_for_line
 
 pytestmark = pytest.mark.timeout(180)
 
 NOBODY = "http://127.0.0.1:1"
 
 
-def test_an_app_is_deployed_staged_promoted_and_taken_back(console: Console) -> None:
-    console.ok("app", "init", "hello")
-    with console.serving() as at:
-        first = at.json("app", "deploy", "hello")
-        assert (first["is_new"], first["is_current"], first["reference"].partition("@")[0]) == (
-            True,
-            True,
-            "local/hello",
-        )
-        assert at.json("app", "deploy", "hello")["is_new"] is False
-        code = (console.folder / "hello" / "inference.py").read_text()
-        (console.folder / "hello" / "inference.py").write_text(code.replace('" ".join', '"-".join'))
-        staged = at.quick("app", "deploy", "hello", "--stage")
-        assert staged.returncode == 0 and "app promote" in staged.stderr
-        second = staged.stdout.strip()
-        run = ("--input", '{"text": "a", "times": 2}')
-        assert json.loads(at.ok("task", "run", "hello", *run))["text"] == "a a"
-        assert json.loads(at.ok("task", "run", second, *run))["text"] == "a-a"
-        at.ok("app", "promote", second)
-        assert json.loads(at.ok("task", "run", "hello", *run))["text"] == "a-a"
-        versions = at.json("app", "versions", "hello")
-        assert [(each["short_id"], each["is_current"]) for each in versions] == [
-            (second.partition("@")[2], True), (first["reference"].partition("@")[2], False),
-        ]  # fmt: skip
-        at.ok("app", "promote", first["reference"])
-        assert [line[0] for line in at.ok("app", "versions", "hello").splitlines()] == ["\t", "*"]
-        other = at.json("app", "deploy", "hello", "--namespace", "team")
-        assert other["reference"].startswith("team/hello@")
-        listed = at.json("app", "list")
-        assert {(each["namespace"], each["name"]) for each in listed} == {("local", "hello"), ("team", "hello")}
-        assert "function     run" in at.ok("app", "get", "hello")
-        asked = at.quick("app", "delete", "team/hello")
-        assert asked.returncode == 2 and "--yes" in asked.stderr
-        at.ok("app", "delete", "team/hello", "--yes")
-        assert at.quick("app", "get", "team/hello").returncode == 3
+@pytest.fixture(scope="module")
+def echo(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An app on that server."""
+    there = Console.at(tmp_path_factory.mktemp("echo"), AGENTKIT_BASE_URL=server)
+    return there.ok("app", "deploy", there.app("echo", ECHO)).strip()
 
 
-def test_an_upload_at_a_terminal_has_a_bar_that_is_gone_at_the_end(console: Console) -> None:
-    console.app("slow", SLOW)
-    (console.folder / "slow" / "weights.bin").write_bytes(random.Random(1).randbytes(40_000_000))
-    with console.serving() as at:
-        env = {**at.environ, "TERM": "xterm-256color"}
-        arguments = [sys.executable, "-m", "agentkit", "app", "deploy", "slow"]
-        with at_a_terminal(arguments, cwd=console.folder, env=env) as terminal:
-            terminal.wait_for("uploading")
-            terminal.wait_for("/40.0 MB")
-            terminal.wait_for("local/slow@")
-            assert terminal.end() == 0
+def test_an_app_is_deployed_staged_promoted_and_taken_back(there: Console) -> None:
+    there.ok("app", "init", "greeter")
+    first = there.json("app", "deploy", "greeter")
+    assert (first["is_new"], first["is_current"], first["reference"].partition("@")[0]) == (
+        True,
+        True,
+        "local/greeter",
+    )
+    assert there.json("app", "deploy", "greeter")["is_new"] is False
+    code = (there.folder / "greeter" / "inference.py").read_text()
+    (there.folder / "greeter" / "inference.py").write_text(code.replace('" ".join', '"-".join'))
+    staged = there.quick("app", "deploy", "greeter", "--stage")
+    assert staged.returncode == 0 and "app promote" in staged.stderr
+    second = staged.stdout.strip()
+    run = ("--input", '{"text": "a", "times": 2}')
+    assert json.loads(there.ok("task", "run", "greeter", *run))["text"] == "a a"
+    assert json.loads(there.ok("task", "run", second, *run))["text"] == "a-a"
+    there.ok("app", "promote", second)
+    assert json.loads(there.ok("task", "run", "greeter", *run))["text"] == "a-a"
+    versions = there.json("app", "versions", "greeter")
+    assert [(each["short_id"], each["is_current"]) for each in versions] == [
+        (second.partition("@")[2], True), (first["reference"].partition("@")[2], False),
+    ]  # fmt: skip
+    there.ok("app", "promote", first["reference"])
+    assert [line[0] for line in there.ok("app", "versions", "greeter").splitlines()] == ["\t", "*"]
+    other = there.json("app", "deploy", "greeter", "--namespace", "team")
+    assert other["reference"].startswith("team/greeter@")
+    listed = there.json("app", "list", "--search", "greeter")
+    assert {(each["namespace"], each["name"]) for each in listed} == {("local", "greeter"), ("team", "greeter")}
+    assert "function     run" in there.ok("app", "get", "greeter")
+    asked = there.quick("app", "delete", "team/greeter")
+    assert asked.returncode == 2 and "--yes" in asked.stderr
+    there.ok("app", "delete", "team/greeter", "--yes")
+    assert there.quick("app", "get", "team/greeter").returncode == 3
 
 
-def test_a_task_is_run_watched_listed_and_its_log_read(console: Console) -> None:
-    console.app("slow", SLOW)
-    with console.serving() as at:
-        at.ok("app", "deploy", "slow")
-        whole = at.json("task", "run", "slow", "--set", "seconds=0", "--idempotency-key", "k1")
-        assert (whole["status"], whole["output"]["text"]) == (10, "done")
-        again = at.json("task", "run", "slow", "--set", "seconds=0", "--idempotency-key", "k1")
-        assert again["id"] == whole["id"]
-        later = at.ok("task", "run", "slow", "--set", "seconds=1", "--no-wait").strip()
-        lines = [json.loads(line) for line in at.ok("task", "watch", later, "--json").splitlines()]
-        assert lines[-1]["status"] == 10 and {each["id"] for each in lines} == {later}
-        assert json.loads(at.ok("task", "get", later))["text"] == "done"
-        assert at.ok("task", "logs", later) == "working\n" == at.ok("app", "logs", "slow")
-        followed = [json.loads(line) for line in at.ok("app", "logs", later, "--follow", "--json").splitlines()]
-        assert followed == [{"phase": "task", "text": "working\n"}]
-        listed = at.json("task", "list", "--app", "slow", "--status", "completed")
-        assert [each["id"] for each in listed] == [later, whole["id"]]
-        assert at.json("task", "list", "--status", "failed") == []
-        failed = at.quick("task", "run", "slow", "--set", "seconds=x")
-        assert failed.returncode == 1 and "seconds" in failed.stderr and "Traceback" not in failed.stderr
-        told = at.json("fleet")
-        assert told["size"] == 2 and len(told["workers"]) >= 1
-        assert "2 workers" in at.quick("fleet").stderr
+def test_an_upload_at_a_terminal_has_a_bar_that_is_gone_at_the_end(there: Console) -> None:
+    there.app("heavy", SLOW)
+    (there.folder / "heavy" / "weights.bin").write_bytes(random.Random(1).randbytes(8_000_000))
+    with there.terminal("app", "deploy", "heavy") as terminal:
+        terminal.wait_for("uploading")
+        terminal.wait_for("/8.0 MB")
+        terminal.wait_for("local/heavy@")
+        assert terminal.end() == 0
 
 
-def test_ctrl_c_cancels_on_the_server_and_leaving_a_watch_does_not(console: Console) -> None:
-    console.app("slow", SLOW)
-    with console.serving() as at:
-        at.ok("app", "deploy", "slow")
-        with at.start("task", "run", "slow") as process:
-            wait_for_line(process, "working")
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
-        assert process.returncode == 130 and "cancelled" in errors and "Traceback" not in errors
-        [task] = at.json("task", "list")
-        assert task["status"] == 12
-        waiting = at.ok("task", "run", "slow", "--no-wait").strip()
-        with at.start("task", "watch", waiting) as process:
-            wait_for_line(process, "working")
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
-        assert process.returncode == 130 and f"task cancel {waiting}" in errors
-        assert "running" in at.quick("task", "get", waiting).stderr
-        assert "cancel" in at.quick("task", "cancel", waiting, "--force").stderr
-        watched = at.quick("task", "watch", waiting)
-        assert watched.returncode == 1 and "cancelled" in watched.stderr
-        assert "cancelled" in at.quick("task", "cancel", waiting).stderr
-    console.wait_until_nothing_is_left()
+def test_a_task_is_run_watched_listed_and_its_log_read(there: Console) -> None:
+    there.app("slow", SLOW)
+    there.ok("app", "deploy", "slow")
+    whole = there.json("task", "run", "slow", "--set", "seconds=0", "--idempotency-key", "k1")
+    assert (whole["status"], whole["output"]["text"]) == (10, "done")
+    again = there.json("task", "run", "slow", "--set", "seconds=0", "--idempotency-key", "k1")
+    assert again["id"] == whole["id"]
+    later = there.ok("task", "run", "slow", "--set", "seconds=1", "--no-wait").strip()
+    lines = [json.loads(line) for line in there.ok("task", "watch", later, "--json").splitlines()]
+    assert lines[-1]["status"] == 10 and {each["id"] for each in lines} == {later}
+    assert json.loads(there.ok("task", "get", later))["text"] == "done"
+    assert there.ok("task", "logs", later) == "working\n" == there.ok("app", "logs", "slow")
+    followed = [json.loads(line) for line in there.ok("app", "logs", later, "--follow", "--json").splitlines()]
+    assert followed == [{"phase": "task", "text": "working\n"}]
+    listed = there.json("task", "list", "--app", "slow", "--status", "completed")
+    assert [each["id"] for each in listed] == [later, whole["id"]]
+    assert there.json("task", "list", "--app", "slow", "--status", "failed") == []
+    failed = there.quick("task", "run", "slow", "--set", "seconds=x")
+    assert failed.returncode == 1 and "seconds" in failed.stderr and "Traceback" not in failed.stderr
+    told = there.json("fleet")
+    assert told["size"] == 2 and len(told["workers"]) >= 1
+    assert "2 workers" in there.quick("fleet").stderr
 
 
-def test_a_session_keeps_its_worker_and_is_listed_until_it_ends(console: Console) -> None:
-    console.ok("app", "init", "notes", "--template", "multi")
-    with console.serving() as at:
-        at.ok("app", "deploy", "notes")
-        begun = at.quick(
-            "task", "run", "notes:add", "--set", "text=milk", "--session", "new", "--session-timeout", "300"
-        )
-        assert begun.returncode == 0
-        session = begun.stderr.splitlines()[-1].rpartition(" ")[2]
-        found = at.json("task", "run", "notes:search", "--set", "term=milk", "--session", session)
-        assert found["output"]["notes"] == ["milk"]
-        [listed] = at.json("session", "list")
-        assert (listed["id"], listed["call_count"]) == (session, 2)
-        assert "active, 2 calls" in at.ok("session", "get", session)
-        at.ok("session", "end", session)
-        assert at.json("session", "list") == []
-        assert at.quick("task", "run", "notes:search", "--session", session).returncode == 3
-        assert at.quick("session", "end", "nope").returncode == 3
-        assert at.quick("task", "run", "notes:add", "--session-timeout", "60", "--set", "text=a").returncode == 1
+def test_an_input_comes_from_a_file_or_stdin_and_files_go_along(there: Console, echo: str) -> None:
+    (there.folder / "in.json").write_text('{"text": "from a file"}')
+    (there.folder / "note.txt").write_text("one two three")
+    by_file = there.json("task", "run", echo, "--input", "@in.json", "--file", "document=note.txt")
+    assert (by_file["output"]["text"], by_file["output"]["words"], by_file["status"]) == ("from a file", 3, 10)
+    by_stdin = there.json("task", "run", echo, "--input", "-", stdin='{"text": "from stdin"}')
+    assert by_stdin["output"]["text"] == "from stdin"
+
+
+def test_an_input_that_misses_the_schema_is_told_by_its_paths(there: Console, echo: str) -> None:
+    done = there.quick("task", "run", echo, "--set", "size=3")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'text' is a required property" in done.stderr and "size" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_task_that_fails_is_exit_code_1_with_its_error_and_its_log(there: Console, echo: str) -> None:
+    done = there.quick("task", "run", f"{echo}:broken", "--set", "text=a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "about to fail" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("failed: ValueError: bad size")
+    told = there.quick("task", "run", f"{echo}:broken", "--set", "text=a", "--json")
+    assert told.returncode == 1
+    assert (json.loads(told.stdout)["status"], json.loads(told.stdout)["error"]) == (11, "ValueError: bad size")
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["no-color", "dumb"])
+def test_colours_are_off_where_they_are_not_wanted(environ: dict[str, str], there: Console, echo: str) -> None:
+    with there.terminal("task", "run", echo, "--set", "text=hi", **environ) as terminal:
+        assert terminal.end() == 0
+    assert '"hi"' in terminal.screen
+    assert not re.search(r"\x1b\[(?:[0-9]+;)*[349][0-9]", terminal.screen)
+
+
+def test_ctrl_c_cancels_on_the_server_and_leaving_a_watch_does_not(there: Console) -> None:
+    there.app("slower", SLOW)
+    there.ok("app", "deploy", "slower")
+    with there.start("task", "run", "slower") as process:
+        wait_for_line(process, "working")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "cancelled" in errors and "Traceback" not in errors
+    [task] = there.json("task", "list", "--app", "slower")
+    assert task["status"] == 12
+    waiting = there.ok("task", "run", "slower", "--no-wait").strip()
+    with there.start("task", "watch", waiting) as process:
+        wait_for_line(process, "working")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and f"task cancel {waiting}" in errors
+    assert "running" in there.quick("task", "get", waiting).stderr
+    assert "cancel" in there.quick("task", "cancel", waiting, "--force").stderr
+    watched = there.quick("task", "watch", waiting)
+    assert watched.returncode == 1 and "cancelled" in watched.stderr
+    assert "cancelled" in there.quick("task", "cancel", waiting).stderr
+    there.wait_until_nothing_is_left()
+
+
+def test_a_session_keeps_its_worker_and_is_listed_until_it_ends(there: Console) -> None:
+    there.ok("app", "init", "notes", "--template", "multi")
+    there.ok("app", "deploy", "notes")
+    begun = there.quick(
+        "task", "run", "notes:add", "--set", "text=milk", "--session", "new", "--session-timeout", "300"
+    )
+    assert begun.returncode == 0
+    session = begun.stderr.splitlines()[-1].rpartition(" ")[2]
+    found = there.json("task", "run", "notes:search", "--set", "term=milk", "--session", session)
+    assert found["output"]["notes"] == ["milk"]
+    [listed] = there.json("session", "list")
+    assert (listed["id"], listed["call_count"]) == (session, 2)
+    assert "active, 2 calls" in there.ok("session", "get", session)
+    there.ok("session", "end", session)
+    assert there.json("session", "list") == []
+    assert there.quick("task", "run", "notes:search", "--session", session).returncode == 3
+    assert there.quick("session", "end", "nope").returncode == 3
+    assert there.quick("task", "run", "notes:add", "--session-timeout", "60", "--set", "text=a").returncode == 1
 
 
 def test_exit_codes_tell_what_is_missing_from_who_may_not(console: Console) -> None:

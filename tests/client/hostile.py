@@ -157,14 +157,12 @@ def hostile(play: Play) -> Iterator[Hostile]:
                 thread.start()
 
         def serve(sock: socket.socket) -> None:
-            with sock, suppress(Hangup, OSError):
-                reader = sock.makefile("rb")
+            with sock, suppress(Hangup, OSError), sock.makefile("rb") as reader:
                 while (request := _read(reader)) is not None:
                     server.requests.append(request)
                     try:
                         play(request, Wire(sock, closing))
                     except (Hangup, OSError):
-                        reader.close()
                         raise
                     except BaseException as error:
                         server.failures.append(error)

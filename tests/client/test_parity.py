@@ -9,7 +9,13 @@ import pytest
 
 import agentkit
 from agentkit import Agent, AsyncAgent, AsyncInference, AsyncTurn, Inference, Turn
-from agentkit.client.resources import Agents, AsyncAgents, AsyncFiles, Files
+from agentkit.client.apps import Apps, AsyncApps
+from agentkit.client.files import AsyncFiles, Files
+from agentkit.client.mapping import AsyncTaskMap, TaskMap
+from agentkit.client.resources import Agents, AsyncAgents
+from agentkit.client.sessions import AsyncSession, AsyncSessions, Session, Sessions
+from agentkit.client.task_streams import AsyncTaskStream, TaskStream
+from agentkit.client.tasks import AsyncTasks, Tasks
 
 TWINS: list[tuple[type, type]] = [
     (Inference, AsyncInference),
@@ -17,18 +23,37 @@ TWINS: list[tuple[type, type]] = [
     (Files, AsyncFiles),
     (Agent, AsyncAgent),
     (Turn, AsyncTurn),
+    (Apps, AsyncApps),
+    (Sessions, AsyncSessions),
+    (Session, AsyncSession),
+    (Tasks, AsyncTasks),
+    (TaskMap, AsyncTaskMap),
+    (TaskStream, AsyncTaskStream),
 ]
 PLAIN = {  # what the asynchronous twin does without await, because it asks nobody
-    AsyncInference: {"agent"},
+    AsyncInference: {"agent", "session", "stream_task"},
+    AsyncApps: {"iterate"},
+    AsyncSession: set[str](),
+    AsyncSessions: set[str](),
+    AsyncTaskMap: set[str](),
+    AsyncTaskStream: set[str](),
+    AsyncTasks: {"iterate", "map", "stream"},
     AsyncAgents: {"create", "resume"},
-    AsyncFiles: set[str](),
+    AsyncFiles: {"iterate"},
     AsyncAgent: {"stream", "resume", "reset", "stream_messages", "stream_chat"},
     AsyncTurn: {"leave"},
 }
 PROTOCOLS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 SEED_NAMES: dict[type, set[str]] = {  # protocol.md appendix B: what agents and files offer there
-    Inference: {"agent", "upload_file"},
+    Inference: {
+        "tasks", "files", "agents", "sessions", "run", "cancel", "get_task", "wait_for_completion", "upload_file",
+        "stream_task", "agent", "session",
+    },
     Files: {"upload"},
+    Tasks: {"run", "get", "cancel", "wait_for_completion", "stream"},
+    Sessions: {"get", "list", "keepalive", "end"},
+    Session: {"session_id", "call", "info", "keepalive", "end"},
+    TaskStream: {"result", "error"},
     Agents: {"create"},
     Agent: {
         "chat_id", "send_message", "run", "upload_file", "get_chat", "stop_chat", "submit_tool_result",
@@ -38,13 +63,14 @@ SEED_NAMES: dict[type, set[str]] = {  # protocol.md appendix B: what agents and 
 
 
 def names_of(kind: type) -> set[str]:
-    """The public names of a class."""
-    return {name for name in dir(kind) if not name.startswith("_")}
+    """The public names of a class, and of the parts that its __init__ hangs on it."""
+    parts = getattr(kind, "__annotations__", {})
+    return {name for name in {*dir(kind), *parts} if not name.startswith("_")}
 
 
 def methods_of(kind: type) -> dict[str, Any]:
     """The public methods of a class."""
-    return {name: getattr(kind, name) for name in names_of(kind) if inspect.isfunction(getattr(kind, name))}
+    return {name: getattr(kind, name) for name in names_of(kind) if inspect.isfunction(getattr(kind, name, None))}
 
 
 def synchronous(annotation: Any) -> str:

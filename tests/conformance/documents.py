@@ -1,4 +1,4 @@
-"""The Python blocks of the SDK's document that this library promises to run, as data and as running programs.
+"""The Python blocks of the SDK's document, as data and as running programs.
 
 `seed_blocks/` holds them word for word, one file per block, named after the heading it stands under.
 """
@@ -12,15 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BLOCKS", "SECTIONS", "SEED", "blocks_of", "play", "play_async", "program"]
+__all__ = ["BLOCKS", "SEED", "blocks_of", "play", "play_async", "program"]
 
 BLOCKS = Path(__file__).parent / "seed_blocks"
 SEED = Path(__file__).resolve().parents[3] / "shared" / "seeds" / "003-python-sdk-0.7.8.txt"
-SECTIONS = (  # the headings whose blocks are promised here
-    "task status values", "status helpers", "file upload", "using a template agent", "creating an ad-hoc agent",
-    "file attachments", "structured output with `run()`", "per-chat context variables", "tool builder",
-    "generated tool types", "integration and instance enums", "async agent",
-)  # fmt: skip
 _HEADING = re.compile(r"^#+ (.+)$")
 
 
@@ -31,8 +26,7 @@ def blocks_of(document: str) -> Iterator[tuple[str, str]]:
         if line == "```python":
             code = "".join(f"{each}\n" for each in iter(lambda: next(lines), "```"))
             seen[heading] = seen.get(heading, 0) + 1
-            if heading in SECTIONS:
-                yield _name(heading, seen[heading]), code
+            yield _name(heading, seen[heading]), code
         elif line.startswith("```"):
             for each in lines:
                 if each == "```":

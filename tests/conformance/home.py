@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,8 @@ from tests.conformance.official import KEY
 from tests.runtime.serving import Served, served
 
 __all__ = ["Home", "home"]
+
+AT_ONCE = 2  # apps that are described and deployed
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,17 @@ class Home:
 
 
 @contextmanager
-def home(*steps: Any, key: str = KEY, **more: Any) -> Generator[Home]:
-    """The server while it runs; `more` goes to `open_platform`. The model gives these answers, one per request."""
+def home(*steps: Any, key: str = KEY, apps: Mapping[str, Path] | None = None, **more: Any) -> Generator[Home]:
+    """The server while it runs; `more` goes to `open_platform`. The model gives these answers, one per request.
+
+    `apps` are folders by reference. Those whose version is named (`my-app@abc123`) are given to the runtime, which
+    takes that for the version's id; the others are deployed, several at a time.
+    """
     model = Scripted(steps)
-    with served(**{"providers": {"scripted": model}, "keys": [key], **more}) as server:
-        yield Home(server, model, key)
+    given = {reference: folder for reference, folder in (apps or {}).items() if "@" in reference}
+    deployed = [folder for reference, folder in (apps or {}).items() if "@" not in reference]
+    with served(**{"providers": {"scripted": model}, "keys": [key], "apps": given, **more}) as server:
+        there = Home(server, model, key)
+        with there.client() as client, ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(client.apps.deploy, deployed))
+        yield there

@@ -9,17 +9,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tests.conformance.requirement import Requirement
+from tests.conformance.task_requirements import TASK_REQUIREMENTS
 
-@dataclass(frozen=True)
-class Requirement:
-    """A promise: `id` is `group:name`, `sentence` says it, `source` says who asks for it and where."""
-
-    id: str
-    sentence: str
-    source: str
-
+__all__ = ["REQUIREMENTS", "Requirement"]
 
 DIALECTS = (
     Requirement(
@@ -325,9 +319,7 @@ SDKS = (
 )
 
 SEEDS = (
-    Requirement(
-        "seed:blocks", "Every Python block of the document's agent part runs with only its import changed.", "seeds/003"
-    ),
+    Requirement("seed:blocks", "Every Python block of the document runs with only its import changed.", "seeds/003"),
     Requirement("seed:javascript", "The agent examples of the JavaScript document work in Python.", "seeds/001"),
     Requirement(
         "client:twins",
@@ -449,6 +441,7 @@ REQUIREMENTS: Sequence[Requirement] = (
     *CLIENT_TURN,
     *RUNTIME,
     *TASKS,
+    *TASK_REQUIREMENTS,
     *SDKS,
     *SEEDS,
     *BETTER,

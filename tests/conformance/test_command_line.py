@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +10,7 @@ import pytest
 from agentkit import inference
 from tests.conformance.documents import play
 from tests.conformance.official import Sdk
+from tests.conformance.serve import serving
 
 INVOICE = "Invoice 2041\nDate: 2026-03-14\nTotal: 118.50 EUR\nThank you for your business."
 SCHEMA = {
@@ -24,37 +18,8 @@ SCHEMA = {
     "properties": {"total": {"type": "number"}, "currency": {"type": "string"}},
     "required": ["total", "currency"],
 }
+OFFLINE = ("--alias", "*=offline/extract")  # whatever model is asked for
 CONFIG = {"core_app": {"ref": "infsh/claude-sonnet-4@abc123"}, "output_schema": SCHEMA}
-
-
-@dataclass(frozen=True)
-class Serving:
-    """A running `agentkit serve`."""
-
-    url: str
-    key: str
-
-
-@contextmanager
-def serving(folder: Path, *, asks_for_key: bool = True) -> Generator[Serving]:
-    """The command while it runs, on a free port; any model it is asked for is the offline one."""
-    arguments = ["--port", "0", "--json", "--db", str(folder / "agentkit.db"), "--alias", "*=offline/extract"]
-    key = folder / "key"
-    if asks_for_key:
-        arguments += ["--api-key-file", str(key)]
-    command = [sys.executable, "-m", "agentkit", "serve", *arguments]
-    with subprocess.Popen(
-        command, env={"PATH": os.environ["PATH"]}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            assert process.stdout and process.stderr
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield Serving(json.loads(line)["url"], key.read_text(encoding="utf-8").strip() if asks_for_key else "")
-            process.terminate()
-            assert process.wait(10) == 0, process.stderr.read()
-        finally:
-            process.kill()
 
 
 @pytest.mark.requirement("sdk:command-line")
@@ -64,7 +29,7 @@ def test_the_wheels_extract_from_an_invoice_through_the_served_offline_model(whe
     for _ in range(2):
         tell(output=agent.run({INVOICE!r}, on_message=lambda m: None), status=agent.get_chat()["status"])
     """
-    with serving(tmp_path) as there:
+    with serving(tmp_path, *OFFLINE) as there:
         facts = wheel.run(program, url=there.url, key=there.key)
     assert facts == [{"output": {"total": 118.5, "currency": "EUR"}, "status": "idle"}] * 2
 
@@ -76,7 +41,7 @@ def test_ours_continues_a_chat_that_the_wheel_began(published: Sdk, tmp_path: Pa
     agent.run({INVOICE!r}, on_message=lambda m: None)
     tell(chat=agent.chat_id)
     """
-    with serving(tmp_path) as there:
+    with serving(tmp_path, *OFFLINE) as there:
         (began,) = published.run(program, url=there.url, key=there.key)
         with inference(api_key=there.key, base_url=there.url) as client:
             agent = client.agents.resume(began["chat"])
@@ -89,7 +54,7 @@ def test_the_documents_ad_hoc_agent_answers_on_a_machine_without_any_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names: dict[str, Any] = {"on_message": lambda message: None}
-    with serving(tmp_path, asks_for_key=False) as there:
+    with serving(tmp_path, *OFFLINE, asks_for_key=False) as there:
         monkeypatch.setenv("AGENTKIT_BASE_URL", there.url)
         play("creating_an_ad_hoc_agent", names)
         chat = names["agent"].get_chat()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from PIL import Image
 
+from agentkit.cli.main import main as agentkit_command
 from examples.apps.samples import draw_pictures
 from tests.examples.desk_process import ROOT, environment
 
@@ -34,8 +39,25 @@ def command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-W", "error", "-m", f"examples.{name}", *arguments]
 
 
-def run(name: str, *arguments: str, code: int = 0) -> tuple[str, str]:
-    """What the program prints, on stdout and on stderr."""
+def run(name: str, *arguments: str, code: int | str | None = None) -> tuple[str, str]:
+    """What the program prints on stdout and on stderr, run in this process; `code` as it is given to `sys.exit`."""
+    module, ended = importlib.import_module(f"examples.{name}"), None
+    with (
+        mock.patch.object(sys, "argv", [f"examples.{name}", *arguments]),
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as errors,
+    ):
+        try:
+            module.main()
+        except SystemExit as end:
+            ended = end.code
+    told = f"{ended}\n" if isinstance(ended, str) else ""  # as the interpreter does at its end
+    assert (1 if told else ended) == code, f"{ended}\n{out.getvalue()}{errors.getvalue()}"
+    return out.getvalue(), f"{errors.getvalue()}{told}"
+
+
+def started(name: str, *arguments: str) -> tuple[str, str]:
+    """What the program prints in a process of its own, which ends well."""
     done = subprocess.run(
         command(name, *arguments),
         cwd=ROOT,
@@ -45,7 +67,7 @@ def run(name: str, *arguments: str, code: int = 0) -> tuple[str, str]:
         text=True,
         timeout=80,
     )
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, done.stderr
 
 
@@ -74,10 +96,16 @@ def server() -> Generator[str]:
             process.communicate()
 
 
+Program = Callable[..., tuple[str, str]]
+
+
 @pytest.fixture(params=["here", "there"])
-def where(request: pytest.FixtureRequest) -> list[str]:
-    """The arguments for this process, and for a server."""
-    return ["--base-url", request.getfixturevalue("server")] if request.param == "there" else []
+def program(request: pytest.FixtureRequest) -> Program:
+    """Runs a program: in a process of its own with everything it needs, and in this process against a server."""
+    if request.param == "here":
+        return started
+    url = request.getfixturevalue("server")
+    return lambda name, *arguments: run(name, "--base-url", url, *arguments)
 
 
 # -- what they do --------------------------------------------------------------------------------------------------
@@ -85,32 +113,32 @@ def where(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_help_says_what_the_program_does_and_where_it_runs(name: str) -> None:
-    out, err = run(name, "--help")
+    out, err = run(name, "--help", code=0)
     assert f"python -m examples.{name}" in out and "--base-url" in out and "INFERENCE_API_KEY" in out
     assert err == ""
 
 
-def test_the_notes_are_counted_over_the_whole_session(where: list[str]) -> None:
-    assert run("session_notes", *where) == (NOTES, "")
+def test_the_notes_are_counted_over_the_whole_session(program: Program) -> None:
+    assert program("session_notes") == (NOTES, "")
 
 
-def test_notes_come_from_files_too(where: list[str], tmp_path: Path) -> None:
+def test_notes_come_from_files_too(server: str, tmp_path: Path) -> None:
     for name, text in (("a.txt", "One two three."), ("b.txt", "Two more.")):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    out, _ = run("session_notes", *where, str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+    out, _ = run("session_notes", "--base-url", server, *(str(tmp_path / name) for name in ("a.txt", "b.txt")))
     assert out.startswith("a.txt: 3 words, 3 of them new\nb.txt: 2 words, 1 of them new\n5 words, 4 different")
 
 
-def test_a_story_is_printed_as_it_grows_and_whole(where: list[str], tmp_path: Path) -> None:
+def test_a_story_is_printed_as_it_grows_and_whole(program: Program, tmp_path: Path) -> None:
     corpus = tmp_path / "line.txt"
     corpus.write_text("Only this one sentence is known here. ", encoding="utf-8")
     arguments = ["--corpus", str(corpus), "--words", "14", "--delay", "0.01", "--order", "3"]
     sentence = "Only this one sentence is known here."
-    assert run("stream_story", *where, *arguments) == (f"{sentence} {sentence}\n", "")
+    assert program("stream_story", *arguments) == (f"{sentence} {sentence}\n", "")
 
 
-def test_a_story_ends_early_when_it_is_cancelled(where: list[str]) -> None:
-    out, err = run("stream_story", *where, "--words", "2000", "--delay", "0.05", "--cancel-after", "5")
+def test_a_story_ends_early_when_it_is_cancelled(server: str) -> None:
+    out, err = run("stream_story", "--base-url", server, "--words", "2000", "--delay", "0.05", "--cancel-after", "5")
     told, _, end = out.partition("\n(")
     assert end == "Task cancelled)\n"
     assert 5 <= len(told.split()) < 100
@@ -118,12 +146,12 @@ def test_a_story_ends_early_when_it_is_cancelled(where: list[str]) -> None:
 
 
 def test_every_picture_of_a_folder_is_resized_and_one_that_is_none_stops_nothing(
-    where: list[str], tmp_path: Path
+    program: Program, tmp_path: Path
 ) -> None:
     photos, small = tmp_path / "photos", tmp_path / "small"
     photos.mkdir()
     draw_pictures(photos)
-    out, err = run("resize_folder", *where, str(photos), "--out", str(small), "--width", "200")
+    out, err = program("resize_folder", str(photos), "--out", str(small), "--width", "200")
     said = dict(line.split(": ", 1) for line in out.splitlines())
     assert said.pop("note.png").endswith(
         "'note.png' is no picture that this app can read (AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP)"
@@ -141,22 +169,19 @@ def test_every_picture_of_a_folder_is_resized_and_one_that_is_none_stops_nothing
     }
 
 
-def test_pictures_are_drawn_for_those_who_have_none(tmp_path: Path) -> None:
-    run("resize_folder", "--out", str(tmp_path / "out"), "--format", "webp")
+def test_pictures_are_drawn_for_those_who_have_none(server: str, tmp_path: Path) -> None:
+    run("resize_folder", "--base-url", server, "--out", str(tmp_path / "out"), "--format", "webp")
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".webp"}
 
 
 @pytest.mark.parametrize("app", ["image_resizer", "text_stats", "story_stream"])
-def test_the_samples_in_an_app_folder_come_out_as_they_say(app: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "agentkit", "app", "test", str(ROOT / "examples" / "apps" / app)],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=80,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_samples_in_an_app_folder_come_out_as_they_say(
+    app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
+        agentkit_command(["app", "test", str(ROOT / "examples" / "apps" / app)])
+    assert end.value.code == 0, out.getvalue()
 
 
 # -- what goes wrong -----------------------------------------------------------------------------------------------
@@ -173,7 +198,7 @@ def test_the_samples_in_an_app_folder_come_out_as_they_say(app: str) -> None:
 )
 def test_a_mistake_is_one_sentence_and_exit_code_1(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
     filled = [each.replace("{tmp}", str(tmp_path)) for each in arguments]
-    out, err = run(*filled, code=1)
+    out, err = run(*filled, code=1)  # as the interpreter makes of a sentence
     assert (out.strip(), err.startswith("error: "), len(err.splitlines())) == ("", True, 1), err
     assert said in err
 
@@ -198,15 +223,15 @@ def test_ctrl_c_ends_the_program_and_every_process_it_started(name: str, tmp_pat
         try:
             assert process.stdout is not None
             assert process.stdout.read(4), "it is under way"
-            started = _below(process.pid)
+            below = _below(process.pid)
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=40)
         finally:
             process.kill()
-    assert started
+    assert below
     assert (process.returncode, errors) == (130, b"")
     until = time.monotonic() + GONE_SECONDS
-    while left := [pid for pid in started if _is_alive(pid)]:
+    while left := [pid for pid in below if _is_alive(pid)]:
         assert time.monotonic() < until, f"processes left: {left}"
         time.sleep(0.05)
 

@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw, ImageSequence
 from agentkit.errors import AppInputError
 from tests.examples.app_host import Held, held
 
+pytestmark = pytest.mark.asyncio_only  # nothing in it waits; test_apps_story and test_apps_text_stats run on both
+
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
 

@@ -70,6 +70,7 @@ def test_an_approval_comes_from_another_process_than_the_question(tmp_path: Path
 
 def test_every_example_is_run_and_short() -> None:
     names = {path.stem: path for path in EXAMPLES.glob("*.py")}
-    assert set(names) == {*SAYS, "approvals_from_another_process"}
+    of_apps = {"resize_folder", "session_notes", "stream_story"}  # run in test_apps_programs.py
+    assert set(names) == {*SAYS, "approvals_from_another_process", *of_apps}
     long = {name for name, path in names.items() if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST}
     assert not long

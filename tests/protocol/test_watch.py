@@ -524,3 +524,22 @@ def test_every_watch_ends_as_its_task_did_and_shows_all_of_it(chunk: int) -> Non
             World(seed).play()
         except Exception as error:
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
+# -- order ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_from_before_what_a_fetch_told_does_not_turn_the_task_back() -> None:
+    machine = watching()
+    machine.bad_event(1, StreamError("?", reason="bad_line"))
+    assert updates(machine.fetched(1, task(7, updated_at="2026-01-01T00:00:02.5Z")))
+    assert not updates(machine.wire(1, task(2, updated_at="2026-01-01T00:00:02Z")))
+    assert machine.task["status"] == 7
+    assert updates(machine.wire(1, task(9, updated_at="2026-01-01T00:00:03Z")))
+    assert updates(machine.wire(1, task(9, updated_at="not a time", output=1)))
+
+
+def test_the_end_counts_whatever_its_clock_says() -> None:
+    machine = watching()
+    machine.wire(1, task(7, updated_at="2026-01-01T00:00:02Z"))
+    assert settled(machine.wire(1, task(10, updated_at="2026-01-01T00:00:01Z"))).outcome == "completed"

@@ -16,7 +16,7 @@ from agentkit.runtime.engine.local import LocalEngine
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.open import files_beside, open_models
 from agentkit.runtime.platform import Platform
-from agentkit.runtime.ports import Desk, End, FleetState, Job, Ticket, Writing
+from agentkit.runtime.ports import Desk, End, FleetState, Job, Ticket, WorkerInfo, Writing
 from agentkit.runtime.records import AppRecord, AppVersionRecord
 from agentkit.runtime.server import create_app
 from agentkit.runtime.store.blobs import Blobs
@@ -75,7 +75,14 @@ class ScriptedFleet:
             self.leased.remove(session_id)
 
     def state(self) -> FleetState:
-        return FleetState(size=4, queued=len(self.tickets), workers=[], counters={})
+        workers = [
+            WorkerInfo(
+                id=f"w{number}", pid=None, version_id="", session_id=session_id, state="idle", task_id=None, calls=0,
+                rss_bytes=None,
+            )
+            for number, session_id in enumerate(self.leased, start=1)
+        ]  # fmt: skip
+        return FleetState(size=4, queued=len(self.tickets), workers=workers, counters={})
 
     async def ticket(self) -> Ticket:
         """The next ticket, as soon as there is one."""

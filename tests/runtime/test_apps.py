@@ -11,8 +11,8 @@ from agentkit.runtime.appinputs import check_input, check_setup
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Writing
-from agentkit.runtime.records import AppVersionRecord, TaskRecord
-from agentkit.wire import AppVersionInput, CreateAppRequest, CursorListRequest, TaskStatus
+from agentkit.runtime.records import AppVersionRecord, SessionRecord, TaskRecord
+from agentkit.wire import AppSessionStatus, AppVersionInput, CreateAppRequest, CursorListRequest, TaskStatus
 from tests.runtime.deploying import ECHO, FILES, INF, OWNER, TEXT_IN, Shop, deploying, zip_of
 
 
@@ -126,6 +126,7 @@ async def test_what_is_said_of_an_app_changes_and_the_rest_stays() -> None:
 # -- the same again ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("app:same-code")
 async def test_deploying_the_same_code_again_makes_no_new_version_and_runs_it() -> None:
     async with deploying() as shop:
         first = await shop.deploy()
@@ -169,6 +170,16 @@ async def test_an_app_with_tasks_that_wait_or_run_cannot_be_deleted() -> None:
         for status in (TaskStatus.QUEUED, TaskStatus.RUNNING, TaskStatus.COMPLETED):
             await shop.store.write(task_of(made, status))
         assert "2 tasks" in (await refused("conflict", shop.apps.delete(OWNER, made["id"]))).detail
+
+
+async def test_an_app_whose_session_holds_a_worker_cannot_be_deleted() -> None:
+    async with deploying() as shop:
+        made = await shop.deploy()
+        session = SessionRecord(id=new_id(), owner=OWNER, app_id=made["id"], app_version_id=made["version_id"])
+        stored = await shop.store.write(lambda tx: tx.insert(session))
+        assert "1 active session;" in (await refused("conflict", shop.apps.delete(OWNER, made["id"]))).detail
+        await shop.store.write(lambda tx: tx.update(stored.but(status=AppSessionStatus.ENDED)))
+        await shop.apps.delete(OWNER, made["id"])
 
 
 async def test_a_deleted_app_takes_its_versions_and_code_along_and_leaves_its_tasks() -> None:
@@ -231,6 +242,7 @@ async def test_apps_are_listed_by_page_newest_first() -> None:
 TWO = {"functions": {"add": {"name": "add", "input_schema": TEXT_IN}, "report": {"name": "report"}}}
 
 
+@pytest.mark.requirement("app:references")
 async def test_a_bare_name_means_the_callers_own_app() -> None:
     async with deploying() as shop:
         await shop.create(owner="eve", name="echo")
@@ -247,6 +259,7 @@ async def test_a_bare_name_means_the_callers_own_app() -> None:
     ("ref", "asked", "function"),
     [("local/two", "report", "report"), ("local/two:add", "report", "add"), ("app/local/two@latest:add", None, "add")],
 )
+@pytest.mark.requirement("app:references")
 async def test_the_function_of_the_reference_goes_before_the_one_of_the_request(
     ref: str, asked: str | None, function: str
 ) -> None:
@@ -312,6 +325,7 @@ async def test_an_app_id_and_a_version_id_are_as_good_as_a_reference() -> None:
         ({"input_schema": {"$ref": "https://example.com/schema.json"}}, "version.input_schema"),
         ({"default_function": "go", **TWO}, "version.default_function"),
         ({"env": {"A=B": "x"}}, "version.env"),
+        ({"env": {"A": "x\x00y"}}, "version.env"),
     ],
 )
 async def test_a_version_that_no_task_could_be_run_with_is_not_stored(version: dict[str, Any], path: str) -> None:
@@ -377,6 +391,31 @@ def test_input_that_misses_the_schema_is_refused_with_its_path(value: Any, path:
     assert caught.value.detail.startswith("input: ")
 
 
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("where", ["pattern", "propertyNames", "patternProperties"])
+def test_a_pattern_that_takes_forever_does_not_stop_the_server(where: str) -> None:
+    endless, text = "^(a+)+$", "a" * 40 + "!"
+    schemas: dict[str, dict[str, Any]] = {
+        "pattern": {"properties": {"a": {"$schema": "http://json-schema.org/draft-07/schema", "pattern": endless}}},
+        "propertyNames": {"propertyNames": {"pattern": endless}},
+        "patternProperties": {"patternProperties": {endless: {}}, "additionalProperties": False},
+    }
+    version = version_with(input_schema=schemas[where])
+    if where == "patternProperties":  # left to the app
+        check_input(version, "run", {text: 1})
+    else:
+        with pytest.raises(Fault, match="does not match"):
+            check_input(version, "run", {"a": text} if where == "pattern" else {text: 1})
+
+
+def test_a_pattern_means_what_it_says_and_one_that_only_the_app_understands_is_left_to_it() -> None:
+    schema = {"properties": {"a": {"pattern": "^[a-z]{2}$"}, "b": {"pattern": "^(?!x)"}}}
+    version = version_with(input_schema=schema)
+    check_input(version, "run", {"a": "ab", "b": "xyz"})
+    with pytest.raises(Fault, match=r"input: a: 'abc' does not match"):
+        check_input(version, "run", {"a": "abc"})
+
+
 def test_each_function_has_an_input_of_its_own_and_one_without_schema_takes_anything() -> None:
     version = version_with(**TWO)
     check_input(version, "report", {"anything": 1})
@@ -422,6 +461,7 @@ async def test_secrets_and_integrations_that_are_not_there_are_listed() -> None:
         ]
 
 
+@pytest.mark.requirement("app:secrets")
 async def test_an_app_gets_the_secrets_it_names_and_no_others_and_nobody_sees_them() -> None:
     async with deploying(secrets={"HF_TOKEN": "hf_secret", "OTHER": "o_secret"}) as shop:
         version = await needing(shop, env={"MODEL": "small"}, required_secrets=[{"key": "HF_TOKEN"}])

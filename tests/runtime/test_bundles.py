@@ -9,13 +9,14 @@ import stat
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import anyio
 import pytest
 
-from agentkit.errors import AppDefinitionError, AppError
+from agentkit.errors import AppDefinitionError, AppError, StoreError
 from agentkit.runtime import bundles
 from tests.runtime.deploying import ECHO, FILES, INF, deploying, zip_of
 
@@ -41,6 +42,13 @@ def named(name: str, *, mode: int = 0) -> zipfile.ZipInfo:
     entry.filename = name
     entry.external_attr = mode << 16
     return entry
+
+
+def index_of(files: int) -> bytes:
+    """A zip that is nothing but its list of files."""
+    entry = b"PK\x01\x02" + struct.pack("<HHHHHHLLLHHHHHLL", 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    end = struct.pack("<HHHHLLH", 0, 0, files & 0xFFFF, files & 0xFFFF, len(entry) * files, 0, 0)
+    return entry * files + b"PK\x05\x06" + end
 
 
 # -- looking through -----------------------------------------------------------------------------------------------
@@ -83,6 +91,7 @@ def test_an_app_that_imports_the_official_package_is_known_by_it(tmp_path: Path,
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.requirement("app:bundles")
 def test_a_name_that_reaches_elsewhere_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(AppDefinitionError, match=said):
         bundles.read_bundle(saved(tmp_path, with_entry(named(name))))
@@ -198,12 +207,13 @@ async def test_a_server_that_is_killed_while_it_unpacks_leaves_nothing_that_coun
         assert not target.exists()
         source = await shop.source(version_id)
         assert (source.folder / "inference.py").read_text() == ECHO
-        assert [each.name for each in shop.workshop.folder.iterdir()] == [version_id]
+        assert {each.name for each in shop.workshop.folder.iterdir()} == {version_id, "homes"}
 
 
 # -- the workshop --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("app:bundles")
 async def test_a_version_is_unpacked_once_however_many_ask_and_stays_over_a_restart(tmp_path: Path) -> None:
     db = tmp_path / "a.db"
     async with deploying(db) as shop:
@@ -229,6 +239,34 @@ async def test_a_database_in_memory_leaves_no_folder(tmp_path: Path) -> None:
     assert not source.folder.parent.exists()
 
 
+async def test_each_app_has_one_home_over_its_versions_and_restarts_and_no_other_app_has_it(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    async with deploying(db) as shop:
+        first = await shop.deploy()
+        other = await shop.deploy(name="other")
+        home = (await shop.source(first["version_id"])).home
+        assert home is not None and home == Path(f"{db}.apps") / "homes" / first["id"]
+        assert home.stat().st_mode & 0o777 == 0o700
+        (home / "model.bin").write_bytes(b"weights")
+        assert (await shop.source(other["version_id"])).home == home.with_name(other["id"])
+    async with deploying(db) as shop:
+        second = await shop.deploy({**FILES, "more.py": ""}, id=first["id"])
+        assert (second["id"], second["version_id"] != first["version_id"]) == (first["id"], True)
+        assert (await shop.source(second["version_id"])).home == home
+        assert (home / "model.bin").read_bytes() == b"weights"
+        await shop.workshop.forget([], app_id=first["id"])
+        assert (home.exists(), home.with_name(other["id"]).exists()) == (False, True)
+
+
+async def test_a_home_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    async with deploying(tmp_path / "a.db") as shop:
+        version_id = (await shop.deploy())["version_id"]
+        shop.workshop.folder.mkdir(exist_ok=True)
+        (shop.workshop.folder / "homes").write_text("in the way")
+        with pytest.raises(StoreError, match=r"the app's home '.*' cannot be made"):
+            await shop.source(version_id)
+
+
 async def test_a_version_that_is_gone_or_without_its_code_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     async with deploying(tmp_path / "a.db") as shop:
         made = await shop.deploy()
@@ -238,3 +276,27 @@ async def test_a_version_that_is_gone_or_without_its_code_is_an_error_with_a_way
             each.unlink()
         with pytest.raises(AppError, match="deploy it"):
             await shop.source(made["version_id"])
+
+
+def test_what_lies_beside_the_apps_folder_is_no_part_of_it(tmp_path: Path) -> None:
+    files = {**{f"app/{name}": content for name, content in FILES.items()}, "app/lib/a.txt": b"a"}
+    path = saved(tmp_path, zip_of({**files, "inference.py": b"another", "lib": b"a file", "README": b"read me"}))
+    assert bundles.read_bundle(path).files == 3
+    bundles.unpack(path, tmp_path / "unpacked")
+    assert bundles.is_unpacked(path, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked" / "inference.py").read_text() == ECHO
+    assert sorted(each.name for each in (tmp_path / "unpacked").iterdir()) == ["inf.yml", "inference.py", "lib"]
+    bundles.remove(tmp_path / "unpacked")
+
+
+def test_a_path_that_no_disk_can_hold_is_refused_before_it_is_stored(tmp_path: Path) -> None:
+    with pytest.raises(AppDefinitionError, match="is longer than"):
+        bundles.read_bundle(saved(tmp_path, zip_of({**FILES, "d/" * 3000 + "x": b""})))
+
+
+def test_a_zip_whose_list_of_files_is_huge_is_refused_before_the_list_is_read(tmp_path: Path) -> None:
+    path = saved(tmp_path, index_of(200_000))
+    began = time.monotonic()
+    with pytest.raises(AppDefinitionError, match="its list of files is 9,400,000 bytes"):
+        bundles.read_bundle(path)
+    assert time.monotonic() - began < 1.0

@@ -153,6 +153,7 @@ def test_a_kernel_that_is_on_this_machine_is_taken(tmp_path: Path, monkeypatch: 
 
 @SLOW
 @pytest.mark.asyncio_only
+@pytest.mark.requirement("app:environments")
 async def test_what_is_lacking_is_installed_once_and_ours_stays_behind_it(tmp_path: Path, index: Path) -> None:
     wheel(index)
     text, db = f"pydantic\n{DIST}>=1.0  # ours\n", tmp_path / "a.db"

@@ -107,6 +107,14 @@ async def test_a_file_that_is_too_large_leaves_nothing_behind(tmp_path: Path) ->
     assert os.listdir(tmp_path / "files") == []
 
 
+async def test_more_files_than_one_transaction_should_write_are_refused_at_once() -> None:
+    async with playing() as play:
+        with pytest.raises(Fault, match="1,001 files at once; announce at most 1,000"):
+            await play.platform.files.create(
+                OWNER, CreateFilesRequest(files=[PartialFile()] * 1_001), base_url="http://here"
+            )
+
+
 async def test_a_text_file_is_read_to_the_model_and_an_image_is_shown_to_it() -> None:
     async with playing("ok") as play:
         note, picture = await announce(play, "note.txt", "text/plain"), await announce(play, "p.png", "image/png")

@@ -110,3 +110,12 @@ async def test_an_app_that_is_described_sees_none_of_the_servers_keys(
     folder = write_app(tmp_path / "echo", {**FILES, "inference.py": source})
     async with deploying() as shop:
         assert await predefine(shop, {"me/echo": folder}) == 1
+
+
+@SLOWER
+@pytest.mark.asyncio_only
+async def test_a_version_that_another_app_has_is_a_config_error(tmp_path: Path) -> None:
+    folder = write_app(tmp_path / "echo")
+    async with deploying() as shop:
+        with pytest.raises(ConfigError, match="another app has the version 'abc12345'"):
+            await predefine(shop, {"me/a@abc12345": folder, "me/b@abc12345": folder})

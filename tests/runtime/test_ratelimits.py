@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 
+import httpx
 import pytest
 
 from agentkit.errors import ConfigError
@@ -71,6 +73,7 @@ def test_in_no_window_are_more_than_allowed_and_keys_do_not_disturb_each_other()
 # -- over HTTP -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("limit:rates")
 async def test_every_answer_tells_what_is_left_and_too_many_are_refused_in_the_callers_dialect() -> None:
     config = ServerConfig(rate_limits=RateLimits.parse("upload=2/m"))
     body = {"files": [{"uri": "", "filename": "a"}]}
@@ -98,6 +101,22 @@ async def test_each_key_has_its_own_count_and_a_wrong_key_has_none() -> None:
             headers = {**BARE, "Authorization": f"Bearer {key}"}
             told.append((await desk.client.get("/tasks/nothere", headers=headers)).status_code)
     assert told == [404, 429, 404, 401, 401]
+
+
+async def _statuses(client: httpx.AsyncClient, written: Sequence[str]) -> list[int]:
+    """What `GET /tasks/...` answers under each of these headers, one after the other."""
+    return [
+        (await client.get("/tasks/nothere", headers={**BARE, "Authorization": each})).status_code for each in written
+    ]
+
+
+async def test_a_key_is_counted_once_however_it_is_written_and_without_keys_all_count_together() -> None:
+    config = ServerConfig(rate_limits=RateLimits.parse("get=1/m"))
+    async with in_process(config=config, keys=[KEY]) as desk:
+        written = [f"Bearer {KEY}", f"bearer {KEY}", f"Bearer  {KEY}", f"BEARER {KEY}"]
+        assert await _statuses(desk.client, written) == [404, 429, 429, 429]
+    async with in_process(config=config) as desk:
+        assert await _statuses(desk.client, ["Bearer made-up-1", "Bearer made-up-2"]) == [404, 429]
 
 
 async def test_without_limits_nothing_is_told() -> None:

@@ -187,6 +187,20 @@ async def test_a_cancellation_that_came_in_elsewhere_reaches_the_worker(
         assert (await elsewhere.get(task))["status"] == T.CANCELLED
 
 
+async def test_a_session_that_was_ended_elsewhere_gives_its_worker_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platforms, "SWEEP_SECONDS", 0.1)
+    db = tmp_path / "a.db"
+    async with bench(tmp_path, db=db) as on, bench(tmp_path, db=db) as elsewhere:
+        kept, ended = [(await on.done(session="new"))["session_id"] for _ in range(2)]
+        await elsewhere.ask("DELETE", f"/sessions/{ended}")
+        with anyio.fail_after(5):
+            while not on.fleet.released:
+                await anyio.sleep(0.01)
+        assert (on.fleet.released, on.fleet.leased) == ([ended], [kept])
+
+
 # -- killed --------------------------------------------------------------------------------------------------------
 
 SLOW = """
@@ -294,6 +308,7 @@ def _lives(pid: int) -> bool:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.requirement("fleet:recovery", "run:unknown-outcome")
 def test_a_killed_server_loses_no_task_and_runs_none_twice_that_may_not(
     tmp_path: Path, apps: Path, hook: tuple[str, Hook]
 ) -> None:

@@ -113,6 +113,7 @@ async def test_the_same_setup_may_be_said_again(tmp_path: Path) -> None:
         assert (await call(on, session_id, setup={"size": 1}))["setup"] == {"size": 1}
 
 
+@pytest.mark.requirement("session:timeout")
 async def test_an_idle_session_expires_and_its_worker_is_free(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         session_id = await begun(on, session_timeout=1)
@@ -172,6 +173,7 @@ async def test_ending_a_session_cancels_what_waits_and_lets_the_call_finish(tmp_
         assert (await on.fault("POST", "/apps/run", body))[:2] == (410, "SESSION_ENDED")
 
 
+@pytest.mark.requirement("session:lost")
 async def test_a_session_whose_worker_died_is_lost_with_every_call_that_waits(tmp_path: Path) -> None:
     async with bench(tmp_path, metadata={"idempotent": True}) as on:
         first = await on.run(session="new")
@@ -189,6 +191,7 @@ async def test_a_session_whose_worker_died_is_lost_with_every_call_that_waits(tm
         assert (await on.ask("GET", f"/sessions/{first['session_id']}"))["status"] == "ended"
 
 
+@pytest.mark.requirement("session:in-order")
 async def test_calls_stand_in_one_line_in_the_order_they_were_made(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         first = await on.run(session="new")

@@ -86,6 +86,7 @@ def text(update: Update) -> Any:
     return update.task["output"]
 
 
+@pytest.mark.requirement("task-stream:whole", "task-stream:end-last")
 async def test_every_transition_is_shown_whole_and_in_order_and_the_end_is_the_last(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.run()
@@ -117,6 +118,7 @@ async def test_a_failure_is_not_told_before_its_time(tmp_path: Path) -> None:
         assert [each.task["error"] for each in watcher.seen if each.task] == [None] * 4 + ["ValueError: no"]
 
 
+@pytest.mark.requirement("task-stream:snapshot-first")
 async def test_a_stream_of_a_task_that_is_over_is_one_snapshot(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.done({"text": "x"})
@@ -142,6 +144,47 @@ async def test_output_comes_live_and_complete_and_is_never_shown_older(tmp_path:
         assert numbers == list(range(1, 32))
         assert all(each.fields in ((), ("output",)) for each in watcher.seen)
         assert all(each.task and each.task["input"] == {"text": "hi"} for each in watcher.seen)
+
+
+async def test_a_cancel_shows_the_newest_output_and_what_comes_after_it(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        task = await on.run()
+        await on.begin()
+        async with watching(on, task) as watcher:
+            await on.desk.produced(task["id"], {"words": 7})
+            await watcher.until(lambda self: text(self.seen[-1]) == {"words": 7})
+            await on.desk.produced(task["id"], {"words": 10})
+            await on.send("POST", f"/tasks/{task['id']}/cancel")
+            await watcher.has(T.CANCELLING)
+            await on.desk.produced(task["id"], {"words": 11})
+            await watcher.until(lambda self: text(self.seen[-1]) == {"words": 11})
+            await on.end(task["id"], "cancelled")
+            await watcher.until(lambda self: self.is_over)
+        shown = [(each.task["status"], text(each)["words"]) for each in watcher.seen if each.task and text(each)]
+        assert shown == sorted(shown, key=lambda each: each[1])
+        assert {(T.CANCELLING, 10), (T.CANCELLING, 11)} <= set(shown)
+        assert shown[-1] == (T.CANCELLED, 11)
+
+
+async def test_a_slow_watcher_sees_no_older_output_at_a_cancel_than_its_answer_had(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        task = await on.run()
+        await on.begin()
+        updates = await on.platform.tasks.watch("local", task["id"])
+        async with aclosing(updates):
+            await anext(updates)
+            for number in range(1, 11):
+                await on.desk.produced(task["id"], {"words": number})
+            answer = (await on.send("POST", f"/tasks/{task['id']}/cancel")).json()
+            await on.end(task["id"], "cancelled")
+            stored = (await on.get(task))["output"]
+            seen = [each async for each in updates]
+        assert answer["output"] is None or answer["output"]["words"] <= 10
+        assert stored == {"words": 10}
+        late = [text(each) for each in seen if each.task and each.task["status"] >= T.CANCELLING and not each.fields]
+        assert late == [{"words": 10}, {"words": 10}]
+        words = [text(each)["words"] for each in seen if each.task and text(each)]
+        assert words == sorted(words)
 
 
 async def test_who_comes_late_begins_with_the_newest_output(tmp_path: Path) -> None:
@@ -192,6 +235,7 @@ async def test_logs_come_in_between_with_the_whole_task(tmp_path: Path) -> None:
         assert last["output"] == {"text": "x"}
 
 
+@pytest.mark.requirement("task-stream:short-lines")
 async def test_a_line_stays_below_half_a_megabyte_the_beginning_of_the_log_goes_first(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.run("i" * 100_000)
@@ -220,6 +264,7 @@ async def _only(update: Update) -> AsyncGenerator[Update]:
     yield update
 
 
+@pytest.mark.requirement("task-stream:repeats")
 async def test_a_quiet_task_beats_and_repeats_its_snapshot_and_so_does_a_chatty_one(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.run()
@@ -345,6 +390,7 @@ def begun(port: int, **body: Any) -> str:
         return str(json.loads(answer._held)["id"])
 
 
+@pytest.mark.requirement("task-stream:end-last")
 def test_each_line_is_a_chunk_and_the_answer_ends_a_moment_behind_the_last(port: int) -> None:
     with RawStream.open(port, f"/tasks/{begun(port)}/stream", Accept="application/x-ndjson") as stream:
         assert stream.headers["content-type"] == "application/x-ndjson"
@@ -359,6 +405,7 @@ def test_each_line_is_a_chunk_and_the_answer_ends_a_moment_behind_the_last(port:
     assert items[-1]["output"] == {"text": "ab"}
 
 
+@pytest.mark.requirement("task-stream:sse")
 def test_a_browser_gets_named_events_with_growing_ids(port: int) -> None:
     with RawStream.open(port, f"/tasks/{begun(port)}/stream", Accept="text/event-stream") as stream:
         assert stream.headers["content-type"] == "text/event-stream"

@@ -73,6 +73,12 @@ async def test_a_file_that_cannot_be_had_is_an_error_that_names_it(tmp_path: Pat
 # -- output --------------------------------------------------------------------------------------------------------
 
 
+async def test_a_file_of_the_setup_that_cannot_be_had_is_said_to_be_the_setup_s(tmp_path: Path) -> None:
+    async with deploying(tmp_path / "a.db") as shop:
+        with pytest.raises(AppError, match="the setup names a file that cannot be had"):
+            await shop.task_files.fetch(OWNER, {"weights": "inf://files/nothere"}, tmp_path, part="setup")
+
+
 async def test_a_file_that_an_app_made_is_kept_under_a_uri_of_its_own(tmp_path: Path) -> None:
     async with deploying() as shop:
         path = tmp_path / "out"
@@ -124,6 +130,7 @@ async def test_an_output_that_is_too_large_is_an_error_and_leaves_nothing(tmp_pa
 
 
 @pytest.mark.asyncio_only
+@pytest.mark.requirement("file:streams")
 async def test_a_large_file_goes_both_ways_without_being_loaded(tmp_path: Path) -> None:
     size = 64 << 20
     path = tmp_path / "large.bin"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ async def test_run_waits_for_the_completed_task(tmp_path: Path) -> None:
         ("/run", "", {"run_at": "2999-01-01T00:00:00Z"}, False),
     ],
 )
+@pytest.mark.requirement("task:wait-query")
 async def test_who_waits_is_said_by_path_body_and_query_the_last_winning(
     tmp_path: Path, path: str, query: str, body: dict[str, Any], waits: bool
 ) -> None:
@@ -84,6 +86,7 @@ async def test_who_waits_is_said_by_path_body_and_query_the_last_winning(
     ("kind", "error", "code"),
     [("failed", "ValueError: bad size", "task_failed"), ("cancelled", "", "task_cancelled")],
 )
+@pytest.mark.requirement("task:failed-is-422")
 async def test_a_waited_for_task_that_goes_wrong_is_a_422_with_the_task_in_it(
     tmp_path: Path, kind: str, error: str, code: str
 ) -> None:
@@ -145,6 +148,7 @@ async def test_fields_nobody_knows_are_no_reason_to_refuse_a_run(tmp_path: Path)
         assert (await on.run(worker_selection_mode="any", variant="large"))["status"] == T.QUEUED
 
 
+@pytest.mark.requirement("task:idempotency-key")
 async def test_the_same_key_runs_one_task_and_a_waiting_repeat_sees_its_end(tmp_path: Path) -> None:
     async with bench(tmp_path) as on, anyio.create_task_group() as group:
         body = {"app": "acme/echo", "input": {"text": "a"}}
@@ -187,6 +191,7 @@ async def test_a_task_for_later_is_received_until_its_time_comes(tmp_path: Path)
         assert datetime.fromisoformat(queued["events"][1]["event_time"]) >= datetime.fromisoformat(soon)
 
 
+@pytest.mark.requirement("task:run-at-once")
 async def test_a_task_for_later_outlives_the_process(tmp_path: Path) -> None:
     db = tmp_path / "a.db"
     async with bench(tmp_path, db=db) as on:
@@ -271,6 +276,7 @@ async def test_what_json_can_spell_and_no_database_can_store_is_stored_all_the_s
         assert (found["output"], printed(found)) == ({"text": "?!"}, "half ? pair")
 
 
+@pytest.mark.requirement("task:logs")
 async def test_logs_are_kept_by_phase_in_order_to_the_last_line(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.run()
@@ -295,6 +301,7 @@ async def test_logs_are_kept_by_phase_in_order_to_the_last_line(tmp_path: Path) 
         assert [each["status"] for each in logs["events"]][-1] == T.COMPLETED
 
 
+@pytest.mark.requirement("task:logs")
 async def test_of_an_endless_log_the_newest_is_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.run()
@@ -409,6 +416,34 @@ async def test_what_cannot_be_saved_now_is_held_and_saved_later_in_order(
         assert (found["output"], printed(found)) == ({"number": 9}, "0\n1\n2\n")
 
 
+async def test_who_waits_while_the_database_fails_is_told_to_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_down = False
+
+    class Shaky(SqliteStore):
+        async def read(self, look: Any) -> Any:
+            if is_down:
+                raise StoreError("the disk is gone")
+            return await super().read(look)
+
+    monkeypatch.setattr(tasking, "SqliteStore", Shaky)
+    async with bench(tmp_path) as on, anyio.create_task_group() as group:
+        told: list[tuple[int, str, str]] = []
+
+        async def wait() -> None:
+            told.append(await on.fault("POST", "/run", {"app": on.ref, "input": {"text": "a"}}))
+
+        group.start_soon(wait)
+        task_id = await on.begin()
+        is_down = True
+        await on.end(task_id)
+        with anyio.fail_after(5):
+            while not told:
+                await anyio.sleep(0.01)
+        assert told[0][:2] == (503, "unavailable")
+
+
 # -- cancel --------------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +506,23 @@ async def test_cancel_refuses_a_time_that_is_none(tmp_path: Path) -> None:
         assert (await on.fault("POST", f"/tasks/{task['id']}/cancel", {"timeout": -1}))[:2] == (400, "invalid_request")
 
 
+# -- others --------------------------------------------------------------------------------------------------------
+
+
+async def test_who_sees_a_public_task_does_not_see_its_webhook(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        task = await on.run(webhook="http://127.0.0.1:9/a-secret")
+        await on.ask("POST", f"/tasks/{task['id']}/visibility", {"visibility": "public"})
+        await on.ask("POST", f"/tasks/{task['id']}/featured", {"is_featured": True})
+        await on.ask("POST", f"/tasks/{task['id']}/cancel")
+        tasks = on.platform.tasks
+        async with aclosing(await tasks.watch("eve", task["id"])) as updates:
+            seen = [each.task async for each in updates]
+        seen += [await tasks.get("eve", task["id"]), *(await tasks.featured("eve", CursorListRequest()))["items"]]
+        assert [each and (each["id"], each["webhook"]) for each in seen] == [(task["id"], None)] * 3
+        assert (await on.get(task))["webhook"] == "http://127.0.0.1:9/a-secret"
+
+
 # -- read, list, delete --------------------------------------------------------------------------------------------
 
 
@@ -484,6 +536,7 @@ async def test_a_task_is_found_by_its_id_and_its_short_id_and_by_nothing_else(tm
             assert (await on.fault("GET", f"/tasks/nothing{path}"))[:2] == (404, "not_found")
 
 
+@pytest.mark.requirement("task:list")
 async def test_lists_are_filtered_searched_sorted_and_paged(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         tasks = [await on.run(str(number)) for number in range(5)]
@@ -536,6 +589,10 @@ async def test_lists_are_filtered_searched_sorted_and_paged(tmp_path: Path) -> N
         ({"sort": [{"field": "input", "dir": "asc"}]}, "created_at"),
         ({"sort": [{"field": "status", "dir": "up"}]}, "asc or desc"),
         ({"sort": [{"field": "status"}, {"field": "id"}]}, "one field"),
+        ({"filters": [{"field": "status", "operator": "eq", "value": 1 << 70}]}, "as large"),
+        ({"filters": [{"field": "id", "operator": "in", "value": ["x"] * 1001}]}, "1000 values"),
+        ({"cursor": "nonsense"}, "next_cursor"),
+        ({"cursor": "W10"}, "next_cursor"),
         ({"limit": 0}, "limit"),
     ],
 )
@@ -546,6 +603,22 @@ async def test_a_list_that_makes_no_sense_is_refused_with_what_would(
         status, code, detail = await on.fault("POST", "/tasks/list", body)
         assert (status, code) == (400, "invalid_request")
         assert says in detail
+
+
+@pytest.mark.parametrize("sort", [{}, {"sort": [{"field": "status", "dir": "asc"}]}])
+async def test_a_list_whose_pages_are_deleted_as_they_come_is_seen_to_its_end(
+    tmp_path: Path, sort: dict[str, Any]
+) -> None:
+    async with bench(tmp_path) as on:
+        for _ in range(7):
+            await on.run()
+        seen, cursor = 0, None
+        while cursor != "":
+            page = await on.ask("POST", "/tasks/list", {"limit": 2, "cursor": cursor, **sort})
+            for each in page["items"]:
+                await on.ask("DELETE", f"/tasks/{each['id']}")
+            seen, cursor = seen + len(page["items"]), page["next_cursor"]
+        assert seen == 7
 
 
 async def test_other_lists_are_filtered_by_the_same_rules(tmp_path: Path) -> None:
@@ -567,6 +640,7 @@ async def test_other_lists_are_filtered_by_the_same_rules(tmp_path: Path) -> Non
         assert (await on.fault("POST", "/agents/list", body))[0] == 400
 
 
+@pytest.mark.requirement("task:private")
 async def test_tasks_are_private_until_they_are_shown(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task, tasks = await on.run(), on.platform.tasks
@@ -609,6 +683,7 @@ async def test_a_deleted_task_is_cancelled_first_and_then_gone(tmp_path: Path) -
         assert await on.store.read(lambda tx: tx.wakes()) == []
 
 
+@pytest.mark.requirement("task:timings")
 async def test_timings_add_up(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         task = await on.run()

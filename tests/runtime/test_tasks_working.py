@@ -19,7 +19,7 @@ import pytest
 from agentkit.inprocess import InProcess
 from agentkit.local import Runtime
 from agentkit.runtime.open import FleetConfig
-from agentkit.wire import TaskStatus
+from agentkit.wire import RunTaskRequest, TaskStatus
 from tests.runtime.serving import BARE, Desk, RawStream, in_process, served
 
 T = TaskStatus
@@ -35,6 +35,7 @@ from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput, BaseAppSetup, Fi
 
 class Setup(BaseAppSetup):
     word: str = "hello"
+    file: File | None = None
 
 
 class Input(BaseAppInput):
@@ -74,12 +75,23 @@ class App(BaseApp):
     def fail(self, input: Input) -> Output:
         raise ValueError(f"bad {input.text}")
 
+    def visit(self, input: Input) -> Output:
+        mark = os.path.expanduser("~/mark")
+        known = os.path.exists(mark)
+        open(mark, "w").close()
+        return Output(text="known" if known else "new")
+
     def leave(self, input: Input) -> Output:
         os._exit(3)
 
     def block(self, input: Input) -> Output:
         while True:
             time.sleep(1)
+
+    def recite(self, input: Input, setup: Setup) -> FileOutput:
+        with open(setup.file.path) as file:
+            print(file.read())
+        return FileOutput(file=setup.file)
 
     def upper(self, input: FileInput) -> FileOutput:
         with open(input.file.path) as file, open("upper.txt", "w") as made:
@@ -160,6 +172,7 @@ async def test_an_app_that_leaves_fails_its_task_and_the_next_one_runs(folder: P
         assert (await run(on, text="a"))["output"]["text"] == "hello a"
 
 
+@pytest.mark.requirement("fleet:deaths")
 async def test_a_worker_that_is_killed_from_outside_fails_its_task(folder: Path) -> None:
     async with working(folder) as on:
         task = await run(on, "block", path="/apps/run")
@@ -170,6 +183,7 @@ async def test_a_worker_that_is_killed_from_outside_fails_its_task(folder: Path)
         assert "killed by signal 9 (SIGKILL)" in failed["error"]
 
 
+@pytest.mark.requirement("fleet:limits")
 async def test_a_task_that_takes_too_long_says_so(folder: Path) -> None:
     fleet = FleetConfig(size=1, default_timeout_seconds=0.5, kill_seconds=0.5)
     async with working(folder, fleet=fleet) as on:
@@ -177,6 +191,7 @@ async def test_a_task_that_takes_too_long_says_so(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("function", ["run", "block"])
+@pytest.mark.requirement("fleet:cancel")
 async def test_a_running_task_is_cancelled_cooperative_or_not(folder: Path, function: str) -> None:
     async with working(folder) as on:
         task = await run(on, function, path="/apps/run", seconds=60)
@@ -246,6 +261,50 @@ async def test_files_go_through_an_app(folder: Path) -> None:
         assert content.content == b"HELLO"
 
 
+async def test_a_setup_names_files_too(folder: Path) -> None:
+    async with working(folder) as on:
+        [record] = await on.post("/files", {"files": [{"filename": "in.txt"}]})
+        await on.client.put(record["upload_url"], content=b"by heart")
+        tasks = [await run(on, "recite", setup={"file": record["uri"]}) for _ in range(2)]
+        for task in tasks:
+            assert task["output"]["file"]["uri"] == record["uri"]
+            logs = await on.get(f"/tasks/{task['id']}/logs")
+            assert "by heart" in "".join(b64decode(each["content"]).decode() for each in logs["logs"])
+        assert [each["status"] for each in tasks[1]["events"]] == [1, 2, 3, 7, 10]
+
+
+async def test_what_an_app_has_in_memory_of_one_owner_is_never_another_s(folder: Path) -> None:
+    async def run_for(owner: str, text: str) -> str:
+        tasks = on.platform.tasks
+        task = await tasks.run(owner, RunTaskRequest.parse({"app": ref, "input": {"text": text}}))
+        return str((await tasks.finished(owner, task["id"]))["output"]["text"])
+
+    async with working(folder, fleet=FleetConfig(size=1)) as on:
+        ref = "me/echo"
+        [app] = (await on.post("/apps/list"))["items"]
+        await on.post(f"/apps/{app['id']}/visibility", {"visibility": "public"})
+        said = [await run_for(owner, owner) for owner in ("local", "local", "ann", "ann", "local")]
+    assert said == ["hello local", "hello local+local", "hello ann", "hello ann+ann", "hello local"]
+
+
+async def test_an_app_forgets_between_tasks_of_no_session_where_it_is_told_that_there_is_none() -> None:
+    stats = Path(__file__).parents[2] / "examples/apps/text_stats"
+    async with in_process(apps={"me/echo": stats}, fleet=FLEET) as on:
+        alone = [(await run(on, "add", text=text))["output"]["texts"] for text in "ab"]
+        first = await run(on, "add", text="a", session="new")
+        second = await run(on, "add", text="b", session=first["session_id"])
+        assert (await on.get("/fleet"))["counters"]["started"] == 2
+    assert (alone, first["output"]["texts"], second["output"]["texts"]) == ([1, 1], 1, 2)
+
+
+async def test_what_an_app_keeps_at_home_is_there_after_a_restart(folder: Path, tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        async with working(folder, db=tmp_path / "a.db") as on:
+            found.append((await run(on, "visit"))["output"]["text"])
+    assert found == ["new", "known"]
+
+
 def test_a_stream_shows_each_partial_output_over_a_socket(folder: Path) -> None:
     with served(apps={"me/echo": folder}, fleet=FLEET) as server:
         body = {"app": "me/echo:grow", "input": {"text": "abcd", "seconds": 0.05}, "stream": True}
@@ -283,3 +342,17 @@ def test_a_runtime_in_code_runs_apps_and_leaves_no_process(folder: Path, tmp_pat
         while (found := client.get(f"/tasks/{queued['id']}").json())["status"] != T.COMPLETED:
             assert time.monotonic() < until, found
             time.sleep(0.01)
+
+
+def test_a_task_that_is_cancelled_as_it_begins_leaves_nothing_for_the_next_one(folder: Path) -> None:
+    with Runtime(apps={"me/echo": folder}, workers=1, environ={}) as runtime:
+        client, body = client_of(runtime), {"app": "me/echo", "input": {"text": "a"}}
+        assert client.post("/run", json=body).status_code == 200
+        for number in range(40):
+            cancelled = client.post("/apps/run", json=body).json()
+            until = time.monotonic() + number / 4000
+            while time.monotonic() < until:  # the cancel falls into every step of the beginning
+                pass
+            client.post(f"/tasks/{cancelled['id']}/cancel")
+            found = client.post("/run", json=body)
+            assert found.status_code == 200, found.text

@@ -108,6 +108,29 @@ async def test_the_end_of_a_task_is_posted_with_its_seven_members(
         assert await on.store.read(lambda tx: tx.wakes()) == []
 
 
+@pytest.mark.parametrize("host", ["xn--", "xn--a"])
+async def test_an_attempt_at_a_host_whose_name_is_none_fails_and_counts(tmp_path: Path, host: str) -> None:
+    async with bench(tmp_path) as on:
+        await on.run(webhook=f"http://{host}/")
+        await on.end(await on.begin())
+        with anyio.fail_after(15):
+            while not (hooks := await pending(on)) or not hooks[0].last_error:
+                await anyio.sleep(0.01)
+        assert hooks[0].attempts == 1
+
+
+async def test_a_host_that_never_answers_does_not_keep_others_from_hearing(tmp_path: Path, receiver: Receiver) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as silent:
+        async with bench(tmp_path) as on:
+            for _ in range(webhooks.MOST_AT_ONCE + 10):
+                await on.run(webhook=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+                await on.end(await on.begin())
+            await on.run(webhook=receiver.url)
+            await on.end(await on.begin())
+            with anyio.fail_after(5):
+                await got(receiver)
+
+
 async def test_a_task_that_never_ran_is_told_too(tmp_path: Path, receiver: Receiver) -> None:
     async with bench(tmp_path) as on:
         task = await on.run(webhook=receiver.url, session="new")
@@ -116,6 +139,7 @@ async def test_a_task_that_never_ran_is_told_too(tmp_path: Path, receiver: Recei
         assert (receiver.got[0][1]["status"], receiver.got[0][1]["session_id"]) == (T.CANCELLED, task["session_id"])
 
 
+@pytest.mark.requirement("webhook:retries")
 async def test_who_answers_500_is_asked_again_until_it_takes_it(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answer = lambda number: 500 if number < 2 else 204
     async with bench(tmp_path) as on:
@@ -140,6 +164,7 @@ async def test_redirects_are_not_followed(tmp_path: Path, receiver: Receiver) ->
         assert found[0].last_error == "HTTP 307" and len(receiver.got) == 1
 
 
+@pytest.mark.requirement("webhook:retries")
 async def test_a_dead_host_holds_nobody_up_and_the_delivery_outlives_the_process(
     tmp_path: Path, receiver: Receiver
 ) -> None:

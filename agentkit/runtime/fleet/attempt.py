@@ -13,12 +13,12 @@ import anyio
 
 from agentkit.apps.messages import Failed, Ready, Settled, SetUp
 from agentkit.errors import AppError
-from agentkit.runtime.fleet.call import LOG_SECONDS, Call, Cutting, Limits, remove
+from agentkit.runtime.fleet.call import LOG_SECONDS, Call, Cutting, Limits, known, remove
 from agentkit.runtime.fleet.exits import with_log
 from agentkit.runtime.fleet.patience import DESK_ATTEMPTS, insist
 from agentkit.runtime.fleet.pool import Assignment, Held
 from agentkit.runtime.fleet.process import WorkerGone, WorkerProcess
-from agentkit.runtime.ports import Desk, End, Job, LocalFile, Source
+from agentkit.runtime.ports import Desk, End, Job, LocalFile, Source, TaskPart
 from agentkit.wire import TaskLogType, TaskStatus
 
 __all__ = ["Attempt", "Start"]
@@ -125,6 +125,7 @@ class Attempt:
         except _Over as over:
             return over.end
         except AppError as error:
+            await self._drop_unfinished()
             return End("failed", error=str(error))
         if ready is None or self._before.cancel_called:
             await self._drop_unfinished()
@@ -167,13 +168,12 @@ class Attempt:
         self._counters["cold" if process is None else "warm"] += 1
         if process is None:
             process = await self._load(job)
-        ticket = self._assignment.ticket
-        wanted = Held(ticket.version_id, ticket.setup_key, ticket.session_id)
+        wanted = Held.by(self._assignment.ticket)
         if self.held != wanted:
             self.held = None
             await self._set_up(process, job)
             self.held = wanted
-        files = await self._fetch(process)
+        files = await self._fetch(self._folder_in(process), "input")
         await self._moved(TaskStatus.RUNNING)
         return process, files
 
@@ -217,9 +217,10 @@ class Attempt:
     async def _set_up(self, process: WorkerProcess, job: Job) -> None:
         await self._moved(TaskStatus.SETTING_UP)
         process.log.sink = self._log(TaskLogType.SETUP)
+        files = known(await self._fetch(process.scratch / "setup", "setup"))  # the app has them while it lives
         seconds = self._limits.default_timeout_seconds
         with anyio.move_on_after(seconds):
-            set_up = SetUp(job.setup, {**self._metadata(job), "task_id": None})
+            set_up = SetUp(job.setup, {**self._metadata(job), "task_id": None}, files)
             await self._expect(process, Settled, "while it was being set up", after=process.send(set_up))
             return
         raise await self._failed(f"the app was not set up within {seconds:g} s")
@@ -243,12 +244,11 @@ class Attempt:
         await self._drop()
         return _Over(End("failed", error=error))
 
-    async def _fetch(self, process: WorkerProcess) -> Mapping[str, LocalFile]:
-        folder = self._folder_in(process)
+    async def _fetch(self, folder: Path, part: TaskPart) -> Mapping[str, LocalFile]:
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         return await insist(
-            f"task {self.task_id}: fetching its files",
-            lambda: self._desk.fetch(self.task_id, folder),
+            f"task {self.task_id}: fetching the files of its {part}",
+            lambda: self._desk.fetch(self.task_id, folder, part=part),
             attempts=DESK_ATTEMPTS,
         )
 
@@ -270,6 +270,7 @@ class Attempt:
             "worker_id": self.place_id,
             "task_id": job.task_id,
             "user_id": job.owner,
+            "session_id": self.session_id,
         }
 
     def _folder_in(self, process: WorkerProcess) -> Path:

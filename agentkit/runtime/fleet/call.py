@@ -21,7 +21,7 @@ from agentkit.runtime.fleet.process import WorkerGone, WorkerProcess
 from agentkit.runtime.ports import Desk, End, Job, LocalFile
 from agentkit.wire import TaskStatus
 
-__all__ = ["Call", "Cutting", "Limits", "send"]
+__all__ = ["Call", "Cutting", "Limits", "known", "remove", "send"]
 
 LOG_SECONDS: Final = 5.0  # how long the log may be behind the messages
 
@@ -89,12 +89,11 @@ class Call:
 
     async def run(self, files: Mapping[str, LocalFile], metadata: Mapping[str, Any]) -> End:
         """Calls the function; how the task ended."""
-        known = {uri: _known(file) for uri, file in files.items()}
         end = End("lost")
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch_time)
             group.start_soon(self._heed_cancel)
-            await send(self._process, Run(self._task_id, self._job.function, self._job.input, known, metadata))
+            await send(self._process, Run(self._task_id, self._job.function, self._job.input, known(files), metadata))
             end = await self._listen()
             group.cancel_scope.cancel()
         return self.verdict or end
@@ -237,13 +236,16 @@ async def remove(folder: Path) -> None:
         await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
-def _known(file: LocalFile) -> dict[str, Any]:
-    """What an app is told of a file that was fetched for it."""
+def known(files: Mapping[str, LocalFile]) -> dict[str, dict[str, Any]]:
+    """What an app is told of the files that were fetched for it."""
     return {
-        "path": os.fspath(file.path),
-        "content_type": file.content_type or None,
-        "filename": file.filename or None,
-        "size": file.size,
+        uri: {
+            "path": os.fspath(file.path),
+            "content_type": file.content_type or None,
+            "filename": file.filename or None,
+            "size": file.size,
+        }
+        for uri, file in files.items()
     }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -32,6 +32,7 @@ logger = logging.getLogger("agentkit.fleet")
 COUNTERS: Final = (
     "started", "lost", "released", "killed", "completed", "failed", "cancelled", "timeout", "warm", "cold",
 )  # fmt: skip
+PATIENCE_SECONDS: Final = 0.5  # about what starting an app costs: so long a task waits for a warm worker that is busy
 REPORT_SECONDS: Final = 3.0  # for the platform to take in what was cut off by leaving
 
 
@@ -45,7 +46,6 @@ class LocalFleet:
     cancel_seconds           how long a cancelled app may take on its own, where the cancel does not say
     kill_seconds             how long a process that was told to end may take before it is killed
     start_seconds            how long an app may take to be imported
-    home                     a home folder for all apps, which keeps what they download; else each process has its own
     name                     the workers are called name-1, name-2, ...
     """
 
@@ -59,7 +59,6 @@ class LocalFleet:
         cancel_seconds: float = 10.0,
         kill_seconds: float = 5.0,
         start_seconds: float = 120.0,
-        home: Path | None = None,
         name: str = "worker",
     ) -> None:
         size = size if size is not None else os.cpu_count() or 1
@@ -69,10 +68,10 @@ class LocalFleet:
         self._limits = Limits(default_timeout_seconds, cancel_seconds, kill_seconds, start_seconds)
         self._idle_seconds = idle_seconds
         self._memory_bytes = memory_bytes
-        self._home = home
         self._counters: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
         self._processes: dict[str, WorkerProcess] = {}  # by place
         self._idle_since: dict[str, float] = {}  # by place
+        self._since: dict[str, float] = {}  # by task that was passed over, because a warm worker may be free soon
         self._attempts: dict[str, Attempt] = {}  # by task
         self._stopping: set[str] = set()  # places
         self._again: dict[str, Ticket] = {}  # submitted while an attempt at them was under way
@@ -97,6 +96,7 @@ class LocalFleet:
     def cancel(self, task_id: str, *, timeout_seconds: float | None = None, force: bool = False) -> bool:
         """Cancels the task: out of the queue, or its app is asked, then told, then killed. False: it is not here."""
         was_queued = self._pool.queue.remove(task_id) is not None
+        self._since.pop(task_id, None)
         was_again = self._again.pop(task_id, None) is not None
         attempt = self._attempts.get(task_id)
         if attempt is not None:
@@ -146,18 +146,31 @@ class LocalFleet:
         while True:
             self._news = anyio.Event()
             for ticket, why in self._pool.stranded():
+                self._since.pop(ticket.task_id, None)
                 group.start_soon(self._refuse, desk, ticket, why)
-            while (assignment := self._pool.assign()) is not None:
+            while (assignment := self._pool.assign(self._has_waited)) is not None:
                 attempt = self._attempt(assignment, desk, group)
                 group.start_soon(self._serve, attempt, desk, name=f"task {attempt.task_id}")
-            seconds = self._end_idle(group)
+            seconds = min(self._end_idle(group), self._next_patience())
             with anyio.move_on_after(seconds):
                 await self._news.wait()
+
+    def _has_waited(self, ticket: Ticket) -> bool:
+        """Whether it was passed over for long enough; counted from the first time."""
+        now = time.monotonic()
+        return now >= self._since.setdefault(ticket.task_id, now) + PATIENCE_SECONDS
+
+    def _next_patience(self) -> float:
+        """In how many seconds the next ticket that waits may have another app's process ended for it."""
+        now = time.monotonic()
+        ends = (since + PATIENCE_SECONDS - now for since in self._since.values())
+        return min((seconds for seconds in ends if seconds > 0), default=math.inf)
 
     def _attempt(self, assignment: Assignment, desk: Desk, group: TaskGroup) -> Attempt:
         """Registered before it starts: it can be cancelled, and is not started twice."""
         place = self._pool.places[assignment.place_id]
         self._idle_since.pop(place.id, None)
+        self._since.pop(assignment.ticket.task_id, None)
         attempt = Attempt(
             assignment,
             self._processes.get(place.id),
@@ -219,17 +232,17 @@ class LocalFleet:
     ) -> WorkerProcess:
         limits = [limit for limit in (source.memory_bytes, self._memory_bytes) if limit is not None]
         source = replace(source, memory_bytes=min(limits, default=None))
-        process = await WorkerProcess.start(source, group=group, log=log, home=self._home)
+        process = await WorkerProcess.start(source, group=group, log=log)
         self._processes[place_id] = process
         self._counters["started"] += 1
         group.start_soon(self._watch, place_id, process, desk, name=f"watch {place_id}")
         return process
 
     async def _watch(self, place_id: str, process: WorkerProcess, desk: Desk) -> None:
-        """Notices a process that dies while it has nothing to do; otherwise somebody else does."""
+        """Notices a process that dies of itself while it has nothing to do; otherwise somebody else does."""
         await process.over.wait()
         place = self._pool.places[place_id]
-        if self._processes.get(place_id) is not process or place.is_busy:
+        if process.was_ended or self._processes.get(place_id) is not process or place.is_busy:
             return
         del self._processes[place_id]
         self._counters["lost"] += 1
@@ -277,24 +290,32 @@ class LocalFleet:
         self._is_entered = True
 
     async def _shut_down(self) -> None:
-        """Ends every process; then tells of the tasks that were cut off."""
+        """Ends every process, whatever else goes wrong; then tells of the tasks that were cut off."""
         with anyio.CancelScope(shield=True):
-            for attempt in list(self._attempts.values()):
-                attempt.cut.cancel()
-            for attempt in list(self._attempts.values()):
-                await attempt.gone.wait()
-            for place_id in self._pool.places:
-                self._pool.occupy(place_id)
-            busy = {attempt.place_id for attempt in self._attempts.values()}
+            try:
+                await self._end_all()
+            finally:
+                async with anyio.create_task_group() as group:  # those that could not be ended well
+                    for process in self._processes.values():
+                        group.start_soon(process.kill)
+                self._forget()
+
+    async def _end_all(self) -> None:
+        for attempt in list(self._attempts.values()):
+            attempt.cut.cancel()
+        for attempt in list(self._attempts.values()):
+            await attempt.gone.wait()
+        for place_id in self._pool.places:
+            self._pool.occupy(place_id)
+        busy = {attempt.place_id for attempt in self._attempts.values()}
+        async with anyio.create_task_group() as group:
+            for place_id, process in self._processes.items():
+                group.start_soon(self._end, process, place_id in busy)
+        cut = [attempt for attempt in self._attempts.values() if attempt.is_claimed]
+        with anyio.move_on_after(REPORT_SECONDS):
             async with anyio.create_task_group() as group:
-                for place_id, process in self._processes.items():
-                    group.start_soon(self._end, process, place_id in busy)
-            cut = [attempt for attempt in self._attempts.values() if attempt.is_claimed]
-            with anyio.move_on_after(REPORT_SECONDS):
-                async with anyio.create_task_group() as group:
-                    for attempt in cut:
-                        group.start_soon(attempt.tell_end)
-        self._forget()
+                for attempt in cut:
+                    group.start_soon(attempt.tell_end)
 
     async def _end(self, process: WorkerProcess, is_busy: bool) -> None:
         if is_busy:  # it cannot unload now
@@ -307,7 +328,7 @@ class LocalFleet:
 
     def _forget(self) -> None:
         self._pool.clear()
-        for kept in (self._processes, self._idle_since, self._attempts, self._stopping, self._again):
+        for kept in (self._processes, self._idle_since, self._attempts, self._stopping, self._again, self._since):
             kept.clear()
         self._news = None
         self._is_entered = False
@@ -342,10 +363,12 @@ class _Running:
         try:
             with anyio.CancelScope(shield=True):
                 await self._is_over.wait()
-            await self._leave()
-        finally:
-            self._group.cancel_scope.cancel()
-            await self._group.__aexit__(None, None, None)
+        finally:  # a cancel of asyncio's own passes the shield
+            try:
+                await self._leave()
+            finally:
+                self._group.cancel_scope.cancel()
+                await self._group.__aexit__(None, None, None)
 
     async def _run(self) -> None:
         try:

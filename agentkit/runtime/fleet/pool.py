@@ -5,7 +5,7 @@ A worker is a place on this machine; a process may be in it. It takes one task a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -20,11 +20,17 @@ Warmth: TypeAlias = Literal["warm", "set up again", "cold"]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the process in a place has loaded; it serves this session only, where one is named."""
+    """What the process in a place has loaded, and for whom; it serves this session only, where one is named."""
 
     version_id: str
+    owner: str
     setup_key: str
     session_id: str | None = None
+
+    @classmethod
+    def by(cls, ticket: Ticket) -> Held:
+        """What a process has loaded that serves the ticket."""
+        return cls(ticket.version_id, ticket.owner, ticket.setup_key, ticket.session_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Place:
     is_busy: bool = False
     session_id: str | None = None  # leased to it
     served: int = 0
+    coming: Held | None = None  # what its process has loaded when it is free again
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +70,28 @@ class Pool:
 
     # -- tickets ---------------------------------------------------------------------------------------------------
 
-    def assign(self) -> Assignment | None:
-        """The next ticket and its place, which is busy from then on; None while nothing can go anywhere."""
+    def assign(self, may_evict: Callable[[Ticket], bool] = lambda _: True) -> Assignment | None:
+        """The next ticket and its place, which is busy from then on; None while nothing can go anywhere.
+
+        A ticket that may not evict waits for a worker that has its app and is busy, where there is one, rather than
+        have the process of another app ended: where two apps take turns, every task would be a cold one.
+        """
         if all(place.is_busy for place in self._places.values()):
             return None
-        ticket = self.queue.take(lambda ticket: self._best(ticket) is not None)
+        ticket = self.queue.take(lambda ticket: self._place_for(ticket, may_evict) is not None)
         if ticket is None:
             return None
-        place = self._best(ticket)
+        place = self._place_for(ticket, may_evict)
         assert place is not None  # it was there a moment ago
-        warmth = _warmth(place, ticket)
+        warmth = _warmth(place.held, ticket)
         self._served += 1
-        self._set(place, is_busy=True, session_id=ticket.session_id or place.session_id, served=self._served)
+        self._set(
+            place,
+            is_busy=True,
+            session_id=ticket.session_id or place.session_id,
+            served=self._served,
+            coming=Held.by(ticket),
+        )
         return Assignment(ticket, place.id, warmth)
 
     def stranded(self) -> list[tuple[Ticket, str]]:
@@ -90,6 +107,13 @@ class Pool:
         if ticket.workers and not self._places.keys() & set(ticket.workers):
             return f"there is no worker {' or '.join(ticket.workers)}; there are {', '.join(self._places)}"
         return None
+
+    def _place_for(self, ticket: Ticket, may_evict: Callable[[Ticket], bool]) -> Place | None:
+        place = self._best(ticket)
+        if place is None or place.held is None or _warmth(place.held, ticket) != "cold" or may_evict(ticket):
+            return place
+        is_warm_one_to_come = any(_warmth(other.coming, ticket) != "cold" for other in self._places.values())
+        return None if is_warm_one_to_come and not ticket.workers else place
 
     def _best(self, ticket: Ticket) -> Place | None:
         free = [place for place in self._places.values() if not place.is_busy and self._may(ticket, place)]
@@ -109,7 +133,7 @@ class Pool:
     def free(self, place_id: str, held: Held | None) -> None:
         """The place has nothing to do any more; `held` is what its process has loaded, None without a process."""
         place = self._places[place_id]
-        self._set(place, is_busy=False, held=held)
+        self._set(place, is_busy=False, held=held, coming=None)
 
     def occupy(self, place_id: str) -> bool:
         """Keeps an idle place from being given out, as while its process is stopped. False: it is busy."""
@@ -179,18 +203,18 @@ class Pool:
         return all(seat(session, set()) for session in leases)
 
 
-def _warmth(place: Place, ticket: Ticket) -> Warmth:
-    held = place.held
-    if held is None or held.version_id != ticket.version_id or held.session_id != ticket.session_id:
-        return "cold"
-    return "warm" if held.setup_key == ticket.setup_key else "set up again"
+def _warmth(held: Held | None, ticket: Ticket) -> Warmth:
+    wanted = Held.by(ticket)
+    if held is None or replace(held, setup_key=wanted.setup_key) != wanted:
+        return "cold"  # an app keeps what it likes, so nobody gets a process that had another owner's tasks
+    return "warm" if held.setup_key == wanted.setup_key else "set up again"
 
 
 def _cost(place: Place, ticket: Ticket) -> tuple[int, int]:
     """A warm worker first; then an empty place, then another setup of the same app, then who was idle for longest."""
     if place.session_id is not None:
         return 0, 0
-    match _warmth(place, ticket):
+    match _warmth(place.held, ticket):
         case "warm":
             return 0, -place.served  # the one used last, so that the others can be given up
         case "set up again":

@@ -42,7 +42,8 @@ class WorkerProcess:
         self.log = ProcessLog(token)
         self.over = anyio.Event()
         self.calls = 0
-        self.was_killed = False  # by us
+        self._pings = 0  # sent, and not answered yet
+        self.was_ended = False  # by us
         self._process = process
         self._app_pid: int | None = None
         self._trouble: str | None = None
@@ -51,14 +52,14 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, source: Source, *, group: TaskGroup, log: Callable[[str], None] | None = None, home: Path | None = None
+        cls, source: Source, *, group: TaskGroup, log: Callable[[str], None] | None = None
     ) -> WorkerProcess:
         """Starts a process for the app. Raises OSError where it cannot be started.
 
         It cannot be cancelled once there is a process: whoever asked for it gets it, and ends it.
         """
         scratch = await anyio.to_thread.run_sync(_make_scratch)
-        variables = worker_variables(source.env, home=home or scratch / "home", scratch=scratch)
+        variables = worker_variables(source.env, home=source.home or scratch / "home", scratch=scratch)
         command = [str(source.python), "-u", "-P", "-m", "agentkit.apps.worker", str(scratch)]
         try:
             process = await _open(command, cwd=scratch / "work", env=variables)
@@ -89,12 +90,17 @@ class WorkerProcess:
     async def receive(self, task_id: str | None = None) -> Message:
         """The next message. Raises WorkerGone when the process has ended and everything it sent was received.
 
-        What an app said to the cancel of another task came after that had ended, and is left out.
+        What an app said to the cancel of another task came after that had ended, and is left out; so is the answer to
+        a ping that was given up, as by a cancel.
         """
         while True:
-            message = await self._next()
-            if not isinstance(message, Asked) or message.task_id == task_id:
-                return message
+            match message := await self._next():
+                case Pong():
+                    self._pings -= 1
+                case Asked() if message.task_id != task_id:
+                    pass
+                case _:
+                    return message
 
     async def _next(self) -> Message:
         try:
@@ -109,8 +115,12 @@ class WorkerProcess:
         """Whether it answers; for when it has nothing else to do."""
         if self.is_alive:
             with suppress(WorkerGone):
+                self._pings += 1
                 await self.send(Ping())
-                return isinstance(await self.receive(), Pong)
+                while self._pings and isinstance(message := await self._next(), Asked | Pong):
+                    self._pings -= isinstance(message, Pong)
+                if not self._pings:
+                    return True
         await self.kill()
         return False
 
@@ -133,6 +143,7 @@ class WorkerProcess:
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Lets the app unload, then terminates it, then kills it; returns when nothing of it is left."""
+        self.was_ended = True
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(grace_seconds), suppress(WorkerGone):
                 await self.send(Stop())
@@ -145,13 +156,14 @@ class WorkerProcess:
 
     def terminate(self) -> None:
         """Asks the process and its children to end."""
+        self.was_ended = True
         self._signal(signal.SIGTERM)
 
     async def kill(self) -> None:
         """Ends the process and everything it started, at once."""
         if self.over.is_set():
             return
-        self.was_killed = True
+        self.was_ended = True
         self._signal(signal.SIGINT)  # its guardian's sign to kill
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(HANG_UP_SECONDS):
@@ -242,7 +254,7 @@ async def _open(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) ->
 
 def _make_scratch() -> Path:
     scratch = Path(tempfile.mkdtemp(prefix="agentkit-worker-"))
-    for part in ("work", "home", "tmp", "files"):
+    for part in ("work", "home", "tmp", "files", "setup"):
         (scratch / part).mkdir()
     return scratch
 

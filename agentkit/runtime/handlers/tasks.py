@@ -7,6 +7,7 @@ from typing import Any, Final
 import anyio
 from starlette.requests import Request
 
+from agentkit.errors import StoreError
 from agentkit.protocol import api
 from agentkit.runtime import taskwatch
 from agentkit.runtime.faults import Fault
@@ -140,14 +141,14 @@ async def _finished(asked: Asked, task_id: str) -> Any:
         group.start_soon(_until_gone, asked.request, group.cancel_scope)
         try:
             found.append(await asked.platform.tasks.finished(asked.owner, task_id))
-        except Fault as fault:
-            found.append(fault)
+        except (Fault, StoreError) as refused:  # as it is: a task group would wrap it
+            found.append(refused)
         finally:
             asked.streams.drop(group.cancel_scope)
             group.cancel_scope.cancel()
     match found:
-        case [Fault() as refusal]:
-            raise refusal
+        case [Fault() | StoreError() as error]:
+            raise error
         case [task]:
             return task
         case _:

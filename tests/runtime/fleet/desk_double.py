@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from agentkit.errors import AppError
-from agentkit.runtime.ports import End, Job, LocalFile, Source, Ticket
+from agentkit.runtime.ports import End, Job, LocalFile, Source, TaskPart, Ticket
 from agentkit.wire import TaskLogType, TaskStatus
 
 
@@ -60,6 +60,7 @@ class RecordingDesk:
         self.trouble: Callable[[str, str], None] = lambda method, task_id: None
         self.hold: dict[str, anyio.Event] = {}  # method -> it waits for this
         self.memory_bytes: int | None = None
+        self.homes: dict[str, Path] = {}
         self.python = python
 
     def add(self, task_id: str, version_id: str, input: Any = None, **more: Any) -> Told:
@@ -95,7 +96,10 @@ class RecordingDesk:
         await self._enter("source", task_id)
         if version_id not in self.apps:
             raise AppError(f"no version {version_id!r}")
-        return Source(self.apps[version_id], Path(self.python), env=self.env, memory_bytes=self.memory_bytes)
+        return Source(
+            self.apps[version_id], Path(self.python), env=self.env, memory_bytes=self.memory_bytes,
+            home=self.homes.get(version_id),
+        )  # fmt: skip
 
     async def moved(self, task_id: str, *statuses: TaskStatus) -> bool:
         await self._enter("moved", task_id)
@@ -107,9 +111,10 @@ class RecordingDesk:
         task.tell()
         return True
 
-    async def fetch(self, task_id: str, folder: Path) -> Mapping[str, LocalFile]:
-        await self._enter("fetch", task_id)
-        named = json.dumps(self.tasks[task_id].job.input)
+    async def fetch(self, task_id: str, folder: Path, *, part: TaskPart = "input") -> Mapping[str, LocalFile]:
+        await self._enter("fetch" if part == "input" else "fetch setup", task_id)
+        job = self.tasks[task_id].job
+        named = json.dumps(job.input if part == "input" else job.setup)
         found = {uri: content for uri, content in self.uploads.items() if uri in named}
         files = {}
         for number, (uri, content) in enumerate(found.items()):
@@ -154,7 +159,10 @@ class RecordingDesk:
 
 
 def ticket(task: Told, **more: Any) -> Ticket:
-    fields: dict[str, Any] = {"lane": f"me/{task.job.version_id}", "version_id": task.job.version_id, **more}
+    job = task.job
+    fields: dict[str, Any] = {
+        "lane": f"{job.owner}/{job.version_id}", "version_id": job.version_id, "owner": job.owner, **more
+    }  # fmt: skip
     return Ticket(task_id=task.job.task_id, **fields)
 
 

@@ -26,6 +26,7 @@ print("imported")
 
 class Setup(BaseAppSetup):
     size: str = "small"
+    file: File | None = None
     fail: bool = False
     die: bool = False
 
@@ -51,6 +52,7 @@ class App(BaseApp):
         if config.die:
             os._exit(4)
         self.size = config.size
+        self.session_id = metadata.session_id
         self.seen = []
         self.cancels = 0
         self.should_stop = False
@@ -59,6 +61,7 @@ class App(BaseApp):
         print("says", input.text)
         self.seen.append(input.text)
         known = {"pid": os.getpid(), "task": metadata.task_id, "user": metadata.user_id}
+        known |= {"session": metadata.session_id, "set up in": self.session_id}
         return Answer(text=f"{self.size}:{input.text}", number=len(self.seen), data=known)
 
     def fail(self, input: Order) -> Answer:
@@ -169,6 +172,14 @@ class App(BaseApp):
     async def read(self, input: Order) -> Answer:
         content = Path(input.file.path).read_text()
         return Answer(text=content, file=input.file, data={"name": input.file.filename, "path": input.file.path})
+
+    async def read_setup(self, input: Order, config: Setup) -> Answer:
+        return Answer(text=Path(config.file.path).read_text(), file=config.file, data={"path": config.file.path})
+
+    async def keep_at_home(self, input: Order) -> Answer:
+        found = (Path.home() / "kept.txt").exists()
+        (Path.home() / "kept.txt").touch()
+        return Answer(data={"home": str(Path.home()), "found": found})
 
     async def forget(self, input: Order) -> Answer:
         return Answer(file=File(path="nowhere.txt"))

@@ -235,7 +235,88 @@ class FleetConformance:
         assert len(found["files"]) < 12, "no more than its own"
         assert not Path(found["cwd"]).exists()
 
+    async def test_no_process_ever_serves_two_owners(self, play: Any) -> None:
+        async with play() as ground:
+            mine = await ground.run(text="secret", owner="me")
+            task = ground.submit(text="hi", owner="you")
+            yours = await ground.over(task)
+            assert not is_there(mine.output["data"]["pid"])
+            again = await ground.run(text="more", owner="you")
+        assert TaskStatus.SERVING in task.statuses
+        assert (yours.output["number"], yours.output["data"]["user"]) == (1, "you")
+        assert (again.output["number"], again.output["data"]["pid"]) == (2, yours.output["data"]["pid"])
+
+    async def test_an_app_knows_which_session_it_is_in(self, play: Any) -> None:
+        async with play(2) as ground:
+            alone = (await ground.run()).output["data"]
+            ground.fleet.lease("s1")
+            inside = (await ground.run(session_id="s1")).output["data"]
+        assert (alone["session"], alone["set up in"]) == (None, None)
+        assert (inside["session"], inside["set up in"]) == ("s1", "s1")
+
+    async def test_an_app_finds_its_home_as_it_left_it_and_nobody_else_s(
+        self, play: Any, desk: RecordingDesk, tmp_path: Path
+    ) -> None:
+        desk.homes = {name: tmp_path / f"home of {name}" for name in ("obedient", "other")}
+        for home in desk.homes.values():
+            home.mkdir()
+        seen = []
+        async with play() as ground:
+            for version in ("obedient", "other", "obedient"):
+                found = (await ground.run("keep_at_home", version=version)).output["data"]
+                assert found["home"] == str(desk.homes[version])
+                seen.append(found["found"])
+        assert seen == [False, False, True]
+
     # -- files -----------------------------------------------------------------------------------------------------
+
+    async def test_a_file_of_the_setup_is_there_as_long_as_the_process(self, play: Any, desk: RecordingDesk) -> None:
+        uri = "inf://files/f1/weights.txt"
+        desk.uploads[uri] = b"heavy"
+        with_file: dict[str, Any] = {"setup": {"file": uri}, "setup_key": "with a file"}
+        async with play() as ground:
+            tasks = [ground.submit("read_setup", **with_file) for _ in range(2)]
+            ends = [await ground.over(task) for task in tasks]
+            assert [(end.kind, end.output["text"]) for end in ends] == [("completed", "heavy")] * 2
+            assert [end.output["file"]["uri"] for end in ends] == [uri, uri], "the sender's own, not stored anew"
+            assert (tasks[1].statuses, tasks[1].files) == ([TaskStatus.RUNNING], [])
+            path = Path(ends[1].output["data"]["path"])
+            assert path.exists()
+        assert not path.exists()
+
+    async def test_a_setup_whose_file_cannot_be_had_fails_the_task_and_leaves_no_process(
+        self, play: Any, desk: RecordingDesk
+    ) -> None:
+        def gone(method: str, task_id: str) -> None:
+            if method == "fetch setup":
+                raise AppError("the setup names a file that was deleted")
+
+        desk.trouble = gone
+        async with play() as ground:
+            end = await ground.run("read_setup", setup={"file": "inf://files/f1/a"}, setup_key="a")
+            assert (end.kind, end.error) == ("failed", "the setup names a file that was deleted")
+            assert ground.fleet.state().workers == []
+            desk.trouble = lambda method, task_id: None
+            assert (await ground.run()).kind == "completed"
+
+    async def test_a_setup_names_no_file_of_the_server(self, play: Any, tmp_path: Path) -> None:
+        secret = tmp_path / "secret.txt"
+        secret.write_text("key")
+        async with play() as ground:
+            end = await ground.run("read_setup", setup={"file": str(secret)}, setup_key="a")
+        assert (end.kind, "key" in str(end)) == ("failed", False)
+        assert "was not made available to this task" in end.error
+
+    async def test_what_a_task_brings_along_is_not_kept_in_the_app_s_home(
+        self, play: Any, desk: RecordingDesk, tmp_path: Path
+    ) -> None:
+        desk.homes["obedient"] = tmp_path / "home"
+        desk.homes["obedient"].mkdir()
+        async with play() as ground:
+            end = await ground.run("read", file="data:text/plain,private")
+        assert end.output["text"] == "private"
+        assert list(desk.homes["obedient"].rglob("*")) == []
+        assert not Path(end.output["data"]["path"]).exists(), "it goes with the process"
 
     async def test_a_file_of_the_input_is_found_on_this_machine(self, play: Any, desk: RecordingDesk) -> None:
         desk.uploads["inf://files/f1/note.txt"] = b"remember"
@@ -572,6 +653,31 @@ class FleetConformance:
             async with play() as ground:
                 await ground.run()
                 raise KeyError("mine")
+
+    @pytest.mark.parametrize("in_session", [False, True])
+    async def test_a_fleet_is_left_in_silence(
+        self, play: Any, in_session: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with play(2) as ground:
+            ground.fleet.lease("s1")
+            pids = [(await ground.run(session_id="s1" if in_session else None)).output["data"]["pid"]]
+            pids.append((await ground.run(version="other")).output["data"]["pid"])
+        await all_gone(pids)
+        assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
+
+    async def test_whatever_goes_wrong_on_leaving_it_does_not_hang_and_leaves_nothing(
+        self, make_fleet: MakeFleet, desk: RecordingDesk, marker: str
+    ) -> None:
+        fleet = make_fleet(2, kill_seconds="soon")  # which nothing can wait for
+        with anyio.fail_after(SECONDS), pytest.raises(ExceptionGroup) as caught:
+            async with fleet.run(desk):
+                ground = Playground(fleet, desk)
+                await ground.run()
+                deaf = ground.submit("deaf", version="other")
+                await ground.until(deaf, lambda task: "deaf" in task.text())
+        assert caught.group_contains(TypeError)
+        assert marked(marker) == []
+        assert not list(fleet.state().workers)
 
     # -- sessions --------------------------------------------------------------------------------------------------
 

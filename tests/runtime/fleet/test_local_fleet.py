@@ -11,4 +11,4 @@ from tests.runtime.fleet.fleet_conformance import FleetConformance, MakeFleet
 class TestLocalFleet(FleetConformance):
     @pytest.fixture
     def make_fleet(self) -> MakeFleet:
-        return LocalFleet
+        return lambda size, **limits: LocalFleet(size, **limits)

@@ -16,7 +16,7 @@ DAYS = 20
 
 
 def ticket(task_id: str, **more: Any) -> Ticket:
-    fields: dict[str, Any] = {"lane": "lane", "version_id": "v1", **more}
+    fields: dict[str, Any] = {"lane": "lane", "version_id": "v1", "owner": "me", **more}
     return Ticket(task_id, **fields)
 
 
@@ -28,8 +28,7 @@ def pool_of(size: int, *tickets: Ticket) -> Pool:
 
 
 def finish(pool: Pool, assignment: Assignment) -> None:
-    given = assignment.ticket
-    pool.free(assignment.place_id, Held(given.version_id, given.setup_key, given.session_id))
+    pool.free(assignment.place_id, Held.by(assignment.ticket))
 
 
 def assign(pool: Pool) -> Assignment:
@@ -103,6 +102,9 @@ def test_a_task_stands_in_line_once_and_can_leave_it() -> None:
         ),
         ([ticket("a", version_id=f"v{number}") for number in (2, 3, 4)], ticket("t"), "w1", "cold"),  # idle for longest
         ([ticket("a")], ticket("t", workers=["w3"]), "w3", "cold"),
+        ([ticket("a")], ticket("t", owner="you"), "w2", "cold"),  # an empty place rather than another owner's process
+        ([ticket("a"), ticket("b", owner="you"), ticket("c")], ticket("t", owner="you"), "w2", "warm"),
+        ([ticket("a"), ticket("b", version_id="v2"), ticket("c")], ticket("t", owner="you"), "w1", "cold"),
     ],
 )
 def test_where_a_ticket_goes(idle: list[Ticket], wanted: Ticket, place: str, warmth: str) -> None:
@@ -114,7 +116,7 @@ def test_where_a_ticket_goes(idle: list[Ticket], wanted: Ticket, place: str, war
 
 
 def _rest(each: Ticket) -> tuple[Any, ...]:
-    return each.lane, each.version_id, each.setup_key, each.session_id, each.workers
+    return each.lane, each.version_id, each.owner, each.setup_key, each.session_id, each.workers
 
 
 def test_a_pool_that_is_busy_gives_out_nothing() -> None:
@@ -226,7 +228,7 @@ class Day:
             place_id = self.chance.choice(sorted(self.working))
             given = self.working.pop(place_id).ticket
             is_alive = self.chance.random() < 0.8
-            held = Held(given.version_id, given.setup_key, given.session_id) if is_alive else None
+            held = Held.by(given) if is_alive else None
             self.pool.free(place_id, held)
             self.ended += 1
 
@@ -256,6 +258,7 @@ class Day:
 
 
 @pytest.mark.parametrize("number", range(DAYS))
+@pytest.mark.requirement("fleet:fair")
 def test_a_random_day_keeps_every_promise(number: int) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -283,3 +286,30 @@ def test_a_random_day_keeps_every_promise(number: int) -> None:
         day.finish()
         day.assign()
         assert day.ended > before or day.working or not len(day.pool.queue)
+
+
+def test_a_ticket_waits_for_a_busy_worker_of_its_app_before_another_apps_process_is_ended_for_it() -> None:
+    pool = Pool(["w1", "w2"])
+    for task_id, version in (("t1", "a"), ("t2", "b")):
+        pool.queue.add(ticket(task_id, lane=version, version_id=version))
+    first, second = assign(pool), assign(pool)
+    pool.free(first.place_id, Held.by(first.ticket))  # app a's is idle, app b's busy
+    pool.queue.add(ticket("t3", lane="b", version_id="b"))
+    assert pool.assign(lambda _: False) is None
+    pool.queue.add(ticket("t4", lane="a", version_id="a"))
+    passed = pool.assign(lambda _: False)
+    assert passed is not None and (passed.ticket.task_id, passed.warmth) == ("t4", "warm")
+    pool.free(second.place_id, Held.by(second.ticket))
+    warm = pool.assign(lambda _: False)
+    assert warm is not None and (warm.ticket.task_id, warm.place_id, warm.warmth) == ("t3", second.place_id, "warm")
+
+
+def test_a_ticket_that_has_waited_long_enough_gets_another_apps_place() -> None:
+    pool = Pool(["w1", "w2"])
+    for task_id, version in (("t1", "a"), ("t2", "b")):
+        pool.queue.add(ticket(task_id, lane=version, version_id=version))
+    first, _ = assign(pool), assign(pool)
+    pool.free(first.place_id, Held.by(first.ticket))
+    pool.queue.add(ticket("t3", lane="b", version_id="b"))
+    found = pool.assign(lambda _: True)
+    assert found is not None and (found.place_id, found.warmth) == (first.place_id, "cold")

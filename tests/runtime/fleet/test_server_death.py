@@ -39,6 +39,7 @@ anyio.run(main, *sys.argv[2:], backend=sys.argv[1])
 
 
 @pytest.mark.parametrize("function", ["breed", "hold"])
+@pytest.mark.requirement("fleet:nothing-left")
 async def test_a_killed_server_leaves_nothing_behind(tmp_path: Path, function: str, anyio_backend_name: str) -> None:
     app, pids = write_app(tmp_path / "app"), tmp_path / "pids"
     marker = f"server-death-{os.getpid()}-{tmp_path.name}"
