@@ -109,7 +109,10 @@ class File:
         if found is not None:
             self._take(found)
         elif resolver.is_closed and not _is_data(self.uri):
-            raise FileError(f"{_short(self.uri or self.path)!r} was not made available to this task")
+            raise FileError(
+                f"{_short(self.uri or self.path)!r} was not made available to this task: text is not uploaded; pass "
+                "Path(...), bytes, or the uri that client.files.upload(...) answers"
+            )
         elif self.path is not None and not resolver.is_closed and (self.uri is None or os.path.exists(self.path)):
             self.path = os.path.abspath(_local(self.path))
         else:

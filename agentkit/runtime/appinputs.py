@@ -91,7 +91,7 @@ def _check(schema: Any, value: Any, *, what: str) -> None:
         return
     misses = _ready(to_json(schema)).check(value)
     if misses:
-        told = "; ".join(f"{each['path'] or '(whole)'}: {each['message']}" for each in misses[:SHOWN])
+        told = "; ".join(": ".join(filter(None, (each["path"], each["message"]))) for each in misses[:SHOWN])
         more = f"; and {len(misses) - SHOWN} more" if len(misses) > SHOWN else ""
         raise Fault("validation_error", f"{what}: {told}{more}", errors=misses)
 

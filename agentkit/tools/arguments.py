@@ -6,10 +6,13 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.exceptions import (
+    ValidationError,
+    best_match,  # pyright: ignore[reportUnknownVariableType]: jsonschema is partly typed
+)
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -82,7 +85,8 @@ def _meant(miss: ValidationError) -> ValidationError:
     """Of several shapes that were allowed, what keeps the value from the one that it looks like."""
     if miss.validator not in ("anyOf", "oneOf") or not miss.context:
         return miss
-    return best_match([miss]) or miss
+    found: ValidationError | None = cast("Any", best_match)([miss])
+    return found or miss
 
 
 def _path(miss: ValidationError) -> str:

@@ -120,7 +120,9 @@ def test_files_are_saved_beside_those_that_are_there(console: Console) -> None:
     console.ok("app", "init", "words", "--template", "files")
     (console.folder / "made").mkdir()
     (console.folder / "made" / "report.json").write_text("mine")
-    output = json.loads(console.ok("app", "run", "words", "--out", "made"))
+    done = console.quick("app", "run", "words", "--out", "made")
+    assert done.returncode == 0 and "running the sample" in done.stderr
+    output = json.loads(done.stdout)
     assert output["report"]["path"] == "made/report-2.json"
     assert json.loads((console.folder / "made" / "report-2.json").read_text())["a"] == 3
     assert (console.folder / "made" / "report.json").read_text() == "mine"

@@ -178,7 +178,7 @@ def test_the_callers_input_is_left_as_it_was(meet: Meet) -> None:
         (Upload("no such file.txt"), "no file that exists"),
         (Upload(12), "not int"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_file_that_cannot_be_read_is_refused_with_its_place_before_anything_is_sent(
     meet: Meet, value: Any, says: str
