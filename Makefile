@@ -43,11 +43,11 @@ help: ## list the targets
 
 # -- what people run -----------------------------------------------------------------------------------------------
 
-.PHONY: demo test check bench fuzz soak schemas clean
+.PHONY: demo test check bench fuzz thorough soak schemas clean
 demo: $(VENV)/.core ## run the expense desk on real files, offline (ARGS="--help" lists its options)
 	$(call timed,demo,$(PY) -m examples.expense_desk $(ARGS))
 
-test: $(VENV)/.dev ## run all tests on all cores (ARGS="tests/wire -k status" narrows)
+test: $(VENV)/.dev ## run the tests on all cores (ARGS="tests/wire -k status" narrows)
 	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal --inline-snapshot=disable $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types twice, floors, dependencies, schemas: changes nothing
@@ -58,6 +58,9 @@ bench: $(VENV)/.dev ## measure speed and memory (ARGS="--help" lists the options
 
 fuzz: $(VENV)/.dev ## drive the turn machine through HISTORIES random histories
 	$(call timed,fuzz,$(PY) -m tests.protocol.turn_fuzz --histories $(HISTORIES) $(ARGS))
+
+thorough: $(VENV)/.dev ## run all tests, also what `make test` leaves out: the heavy ones on trio too
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal --inline-snapshot=disable --thorough $(ARGS)
 
 soak: $(VENV)/.dev ## run TASKS short tasks through kills of workers and of the server (ARGS="--seed 7")
 	$(call timed,soak,$(PY) -m tests.soak --tasks $(TASKS) $(ARGS))

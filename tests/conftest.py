@@ -49,6 +49,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.definition.add_marker(pytest.mark.parametrize("anyio_backend", only, scope="module"))
 
 
+# -- the thorough run ----------------------------------------------------------------------------------------------
+# What starts processes all the time is `heavy`: it runs on asyncio alone unless `--thorough` asks for trio too.
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--thorough`: leave nothing out (`make thorough`)."""
+    parser.addoption("--thorough", action="store_true", help="run the heavy tests on trio too, and the `thorough` ones")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what only the thorough run does."""
+    if config.getoption("--thorough"):
+        return
+    left_out = [item for item in items if _is_thorough(item)]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _is_thorough(item: pytest.Item) -> bool:
+    if item.get_closest_marker("thorough"):
+        return True
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return bool(item.get_closest_marker("heavy")) and parameters.get("anyio_backend") == "trio"
+
+
 # -- no network ----------------------------------------------------------------------------------------------------
 # Subprocesses are beyond this guard. Every touch is also recorded, because the code under test may well turn the
 # exception into one of its own and carry on.

@@ -42,7 +42,12 @@ class Console:
             (folder / name).mkdir(exist_ok=True)
         work = folder / "work"
         work.mkdir(exist_ok=True)
-        own = {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+        own = {
+            "TMPDIR": str(folder / "tmp"),
+            "HOME": str(folder / "home"),
+            "XDG_CACHE_HOME": str(folder / "home" / ".cache"),
+            "PYTHONPATH": str(ROOT),
+        }
         return cls(work, {**ENVIRON, **own, **environ})
 
     def with_(self, **environ: str) -> Console:

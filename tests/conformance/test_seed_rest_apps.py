@@ -31,7 +31,7 @@ class App(BaseApp):
         return Output(text="answer {number}")
 """
 
-pytestmark = [pytest.mark.requirement("seed:rest-apps"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.requirement("seed:rest-apps"), pytest.mark.timeout(60), pytest.mark.heavy]
 
 
 @dataclass

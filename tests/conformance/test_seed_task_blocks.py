@@ -24,7 +24,7 @@ PARAMS = {"app": "your-app", "input": {"prompt": "hello"}}  # `params`, which th
 PNG = b"\x89PNG\r\n\x1a\n"
 ELLIPSIS = {"{...}": '{"prompt": "hello"}'}  # a placeholder of the document that is no JSON
 
-pytestmark = [pytest.mark.requirement("seed:blocks"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.requirement("seed:blocks"), pytest.mark.timeout(60), pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ PNG = "data:image/png;base64,iVBORw0KGgo="
 FIRST_BYTES = "89504e470d0a1a0a"
 SECRET = "secrets: [{key: HF_TOKEN}]"
 
-pytestmark = [pytest.mark.requirement("seed:javascript-tasks"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.requirement("seed:javascript-tasks"), pytest.mark.timeout(60), pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

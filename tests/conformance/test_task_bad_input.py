@@ -40,7 +40,7 @@ APPS = ("my-app", "my-stateful-app", "image-app", "infsh/echo")
 FINE = {"app": "infsh/echo", "input": {"message": "still here"}}
 STATEFUL = {"app": "my-stateful-app", "input": {"prompt": "hello"}}
 
-pytestmark = [pytest.mark.requirement("task:bad-input"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.requirement("task:bad-input"), pytest.mark.timeout(60), pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

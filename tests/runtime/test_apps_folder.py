@@ -10,7 +10,7 @@ from agentkit import Runtime
 from agentkit.errors import ConfigError
 from tests.runtime.deploying import FILES, write_app
 
-pytestmark = pytest.mark.timeout(60)  # each describes in a process of its own
+pytestmark = [pytest.mark.timeout(60), pytest.mark.heavy]  # each describes in a process of its own
 
 SLY = """
 import importlib

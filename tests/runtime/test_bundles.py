@@ -20,6 +20,8 @@ from agentkit.errors import AppDefinitionError, AppError, StoreError
 from agentkit.runtime import bundles
 from tests.runtime.deploying import ECHO, FILES, INF, deploying, zip_of
 
+pytestmark = pytest.mark.heavy  # real processes
+
 
 def saved(tmp_path: Path, data: bytes) -> Path:
     """The bytes as a file."""

@@ -21,6 +21,8 @@ from agentkit.runtime.environments import Environments
 from agentkit.runtime.interpreters import Interpreter, interpreter_for
 from tests.runtime.deploying import FILES, Shop, deploying, write_app
 
+pytestmark = pytest.mark.heavy  # real processes
+
 SLOW = pytest.mark.timeout(180)  # each makes an environment or two
 DIST = "agentkit_test_greeting"
 

@@ -13,6 +13,8 @@ from agentkit.runtime.predefined import describe_folders, predefine_app
 from agentkit.wire import CursorListRequest
 from tests.runtime.deploying import ECHO, FILES, OWNER, Shop, deploying, write_app
 
+pytestmark = pytest.mark.heavy  # real processes
+
 SLOWER = pytest.mark.timeout(60)  # each describes in a process of its own
 
 

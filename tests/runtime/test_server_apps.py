@@ -9,6 +9,8 @@ import pytest
 from tests.runtime.deploying import TEXT_IN, zip_of
 from tests.runtime.serving import BARE, Desk, in_process
 
+pytestmark = pytest.mark.heavy  # real processes
+
 
 async def _deploy(desk: Desk, *, data: bytes | None = None, **more: Any) -> dict[str, Any]:
     [record] = await desk.post("/files", {"files": [{"uri": "", "filename": "app.zip"}]})

@@ -32,6 +32,8 @@ from collections.abc import AsyncGenerator
 
 from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput, BaseAppSetup, File
 
+pytestmark = pytest.mark.heavy  # real processes
+
 
 class Setup(BaseAppSetup):
     word: str = "hello"

@@ -7,6 +7,8 @@ import pytest
 from agentkit.runtime.fleet.local import LocalFleet
 from tests.runtime.fleet.fleet_conformance import FleetConformance, MakeFleet
 
+pytestmark = pytest.mark.heavy  # real processes
+
 
 class TestLocalFleet(FleetConformance):
     @pytest.fixture
