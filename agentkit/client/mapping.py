@@ -99,6 +99,10 @@ class _Plan:
         self._ready[place if self._ordered else len(self._ready) + self._given] = result
         return None if self._on_progress is None else self._on_progress(self._done, self._begun)
 
+    def _may_begin(self, under_way: int) -> bool:
+        """So many at a time, and not far ahead of a slow one whose turn it is: what waits behind it is kept."""
+        return under_way < self._concurrency and self._begun - self._given < 2 * self._concurrency
+
     def _next_result(self) -> Any:
         """The next to hand out, where it is there; None before."""
         if (result := self._ready.pop(self._given, None)) is not None:
@@ -156,7 +160,7 @@ class _Runs(_Plan):
         crew, done, jobs = Crew("map"), queue.SimpleQueue[tuple[int, Result]](), dict[int, _Job]()
         try:
             while True:
-                while len(jobs) < self._concurrency and (body := next(self._work, None)) is not None:
+                while self._may_begin(len(jobs)) and (body := next(self._work, None)) is not None:
                     job = jobs[self._begun] = _Job(self._runner, body, dict(self._options))
                     place, self._begun = self._begun, self._begun + 1
                     crew.do(_reporting(job, place, done))
@@ -262,7 +266,7 @@ class AsyncTaskMap(_Plan, Generic[R]):
             raise UsageError("enter the map first: async with client.tasks.map(...) as results")
         ready: R
         while (ready := self._next_result()) is None:
-            while self._under_way < self._concurrency and (body := next(self._work, None)) is not None:
+            while self._may_begin(self._under_way) and (body := next(self._work, None)) is not None:
                 self._tasks.start_soon(self._run, self._begun, body)
                 self._begun += 1
                 self._under_way += 1

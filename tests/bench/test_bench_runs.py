@@ -28,6 +28,7 @@ def report() -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.thorough  # measuring every row takes a minute
 @pytest.mark.timeout(120)
 def test_every_row_is_measured_and_none_twice(report: dict[str, Any]) -> None:
     named = [(row["name"], row["unit"]) for row in report["rows"]]
@@ -38,6 +39,7 @@ def test_every_row_is_measured_and_none_twice(report: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.thorough  # measuring every row takes a minute
 @pytest.mark.timeout(120)
 def test_what_has_a_counterpart_is_told_beside_it_and_beside_the_noise(report: dict[str, Any]) -> None:
     for row in report["rows"]:
@@ -46,6 +48,7 @@ def test_what_has_a_counterpart_is_told_beside_it_and_beside_the_noise(report: d
         assert all(0 < each["low"] <= each["median"] <= each["high"] for each in spreads), row
 
 
+@pytest.mark.thorough  # measuring every row takes a minute
 @pytest.mark.timeout(120)
 def test_the_machine_is_named(report: dict[str, Any]) -> None:
     assert {"agentkit", "python", "system", "cores", "load"} == set(report["machine"])

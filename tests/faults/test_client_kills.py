@@ -18,7 +18,7 @@ from tests.faults.desk import ANSWER, Desk
 from tests.faults.play import Ledger, check_chat, patient
 from tests.runtime.serving import Served, served
 
-pytestmark = [pytest.mark.requirement("fault:client-kills"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.requirement("fault:client-kills"), pytest.mark.timeout(60), pytest.mark.heavy]
 
 ROUNDS = 4
 SECONDS = 0.2

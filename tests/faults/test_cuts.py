@@ -14,6 +14,8 @@ from tests.faults.proxy import EVERYTHING_PASSES, Cut, once
 from tests.faults.turns import Trial, run_all, run_all_async
 from tests.runtime.serving import Served, served
 
+pytestmark = pytest.mark.heavy  # many whole turns
+
 STREAM = r"GET /chats/[^/]+/stream"
 MODES = {
     "fin": lambda line: Cut("after_line", line=line),

@@ -15,6 +15,8 @@ from tests.faults.proxy import Cut, Plan, Proxy, each, first_of, once
 from tests.faults.turns import Trial, run_all, run_all_async
 from tests.runtime.serving import Served, served
 
+pytestmark = pytest.mark.heavy  # many whole turns
+
 STREAM = r"GET /chats/[^/]+/stream"
 CHAT = r"GET /chats/[^/?]+$"
 RUN = r"POST /agents/run$"

@@ -21,6 +21,7 @@ from tests.faults.play import Ledger, Told, patient
 from tests.faults.server import Mortal, mortal
 
 pytestmark = [
+    pytest.mark.heavy,
     pytest.mark.requirement("fault:server-kills"),
     pytest.mark.timeout(120),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the server's lives are forks"),

@@ -15,6 +15,8 @@ from agentkit.runtime.records import AppVersionRecord, SessionRecord, TaskRecord
 from agentkit.wire import AppSessionStatus, AppVersionInput, CreateAppRequest, CursorListRequest, TaskStatus
 from tests.runtime.deploying import ECHO, FILES, INF, OWNER, TEXT_IN, Shop, deploying, zip_of
 
+pytestmark = pytest.mark.heavy
+
 
 async def refused(code: str, call: Any) -> Fault:
     """The fault of this code that the call ends with."""

@@ -26,6 +26,8 @@ from agentkit.wire import TaskStatus
 from tests.runtime.tasking import Bench, ScriptedFleet, bench
 from tests.runtime.taskserver import Life, living
 
+pytestmark = pytest.mark.heavy
+
 T = TaskStatus
 
 # -- in good order -------------------------------------------------------------------------------------------------

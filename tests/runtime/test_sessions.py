@@ -12,6 +12,8 @@ import pytest
 from agentkit.wire import TaskStatus
 from tests.runtime.tasking import Bench, ScriptedFleet, bench, store_app
 
+pytestmark = pytest.mark.heavy
+
 T = TaskStatus
 
 

@@ -28,6 +28,8 @@ from agentkit.wire import TaskLogType, TaskStatus
 from tests.runtime.serving import RawStream, Served, served
 from tests.runtime.tasking import LINES, Bench, ScriptedFleet, bench, store_app
 
+pytestmark = pytest.mark.heavy
+
 T = TaskStatus
 
 

@@ -20,6 +20,8 @@ from agentkit.wire import CursorListRequest, RunTaskRequest, TaskLogType, TaskSt
 from tests.runtime import tasking
 from tests.runtime.tasking import BARE, Bench, bench, store_app
 
+pytestmark = pytest.mark.heavy
+
 T = TaskStatus
 
 

@@ -21,6 +21,8 @@ from agentkit.runtime.records import WebhookRecord
 from agentkit.wire import TaskStatus
 from tests.runtime.tasking import Bench, bench
 
+pytestmark = pytest.mark.heavy
+
 T = TaskStatus
 
 
