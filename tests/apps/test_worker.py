@@ -49,8 +49,6 @@ TOKEN = "0123456789abcdef"
 ECHO = """
 from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput, File
 
-pytestmark = pytest.mark.heavy
-
 class Words(BaseAppInput):
     text: str = ""
     file: File | None = None

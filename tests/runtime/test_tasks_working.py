@@ -22,6 +22,8 @@ from agentkit.runtime.open import FleetConfig
 from agentkit.wire import RunTaskRequest, TaskStatus
 from tests.runtime.serving import BARE, Desk, RawStream, in_process, served
 
+pytestmark = pytest.mark.heavy  # real processes
+
 T = TaskStatus
 APP = """
 import asyncio
@@ -31,8 +33,6 @@ import time
 from collections.abc import AsyncGenerator
 
 from agentkit.apps import BaseApp, BaseAppInput, BaseAppOutput, BaseAppSetup, File
-
-pytestmark = pytest.mark.heavy  # real processes
 
 
 class Setup(BaseAppSetup):
