@@ -36,14 +36,14 @@ class Runner(NamedTuple):
     """How to begin a run of these params and options, and how to cancel a task."""
 
     begin: Callable[[dict[str, Any], dict[str, Any]], TaskStream]
-    cancel: Callable[[str], None]
+    cancel: Callable[[str], object]
 
 
 class AsyncRunner(NamedTuple):
     """The async twin of `Runner`."""
 
     begin: Callable[[dict[str, Any], dict[str, Any]], Awaitable[AsyncTaskStream]]
-    cancel: Callable[[str], Awaitable[None]]
+    cancel: Callable[[str], Awaitable[object]]
 
 
 class MapOptions(RunOptions, total=False):

@@ -133,7 +133,7 @@ class Tasks:
         `TaskMap` and `MapOptions`.
         """
         told = {**options, "return_exceptions": return_exceptions}
-        return TaskMap(Runner(self._begin, self._give_up), bodies(inputs, app), concurrency, told)
+        return TaskMap(Runner(self._begin, self.cancel), bodies(inputs, app), concurrency, told)
 
     def get(self, task_id: str) -> Task:
         """The task (GET /tasks/{id}). Raises NotFoundError."""
@@ -209,9 +209,6 @@ class Tasks:
     def _begin(self, body: dict[str, Any], options: dict[str, Any]) -> TaskStream:
         return self.run(body, stream=True, **options)
 
-    def _give_up(self, task_id: str) -> None:
-        self.cancel(task_id)
-
 
 class AsyncTasks:
     """The async twin of `Tasks`; `map`, `stream` and `iterate` wait for nothing and are not awaited."""
@@ -274,7 +271,7 @@ class AsyncTasks:
     ) -> AsyncTaskMap[Any]:
         """See `Tasks.map`. Not awaited; enter it: `async with client.tasks.map(...) as results`."""
         told = {**options, "return_exceptions": return_exceptions}
-        return AsyncTaskMap(AsyncRunner(self._begin, self._give_up), bodies(inputs, app), concurrency, told)
+        return AsyncTaskMap(AsyncRunner(self._begin, self.cancel), bodies(inputs, app), concurrency, told)
 
     async def get(self, task_id: str) -> Task:
         """See `Tasks.get`."""
@@ -357,9 +354,6 @@ class AsyncTasks:
         with anyio.CancelScope(shield=True):
             answer = await self._post(body, manner)
         return self._watch(answer, manner, since)
-
-    async def _give_up(self, task_id: str) -> None:
-        await self.cancel(task_id)
 
     async def _post(self, body: dict[str, Any], manner: Manner) -> Any:
         call = run_call(body, self._transport.config, key=manner.idempotency_key)

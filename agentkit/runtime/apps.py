@@ -6,30 +6,19 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agentkit.runtime import dto, pages
-from agentkit.runtime.appinputs import check_input, check_requirements, check_runnable, check_setup
-from agentkit.runtime.apprefs import ResolvedApp, choose_function, owned_app, readable_app, resolve_app, version_of
+from agentkit.runtime.apprefs import owned_app, readable_app, version_of
 from agentkit.runtime.appversions import BUNDLES, Code, change_app, check_name, check_version, create_app
 from agentkit.runtime.bundles import check_bundle
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import OURS, Files
 from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import AppRecord, AppVersionRecord, SessionRecord, StoredFile, TaskRecord
-from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.service import Service
 from agentkit.runtime.states import TASK
 from agentkit.runtime.workshop import Workshop
 from agentkit.wire import AppSessionStatus, CreateAppRequest, CursorListRequest, Visibility
 
-__all__ = [
-    "Apps",
-    "ResolvedApp",
-    "check_input",
-    "check_requirements",
-    "check_runnable",
-    "check_setup",
-    "choose_function",
-    "resolve_app",
-]
+__all__ = ["Apps"]
 
 VISIBILITIES: Final = (Visibility.PRIVATE, Visibility.PUBLIC, Visibility.UNLISTED)
 
@@ -37,16 +26,10 @@ VISIBILITIES: Final = (Visibility.PRIVATE, Visibility.PUBLIC, Visibility.UNLISTE
 class Apps(Service):
     """Everything about stored apps. What may be seen is the owner's own, and what others made public or unlisted."""
 
-    def __init__(self, store: Store, *, files: Files, secrets: Secrets, workshop: Workshop) -> None:
+    def __init__(self, store: Store, *, files: Files, workshop: Workshop) -> None:
         super().__init__(store)
         self._files = files
-        self._secrets = secrets
         self._workshop = workshop
-
-    def check_requirements(self, version: AppVersionRecord) -> None:
-        """Raises Fault where the version cannot run here: another kernel, no code, a secret that is not set."""
-        check_runnable(version)
-        check_requirements(version, self._secrets)
 
     # -- storing ---------------------------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class Platform:
         self._workshop = Workshop(store, blobs=blobs, secrets=known, folder=apps_folder)
         self.files = Files(store, blobs=blobs)
         self.agents = Agents(store)
-        self.apps = Apps(store, files=self.files, secrets=known, workshop=self._workshop)
+        self.apps = Apps(store, files=self.files, workshop=self._workshop)
         self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits or Limits())
         hub = Hub(store, bus, draft=self._loop.draft)
         self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files)

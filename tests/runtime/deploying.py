@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agentkit.runtime.appinputs import check_requirements, check_runnable
 from agentkit.runtime.apprefs import ResolvedApp, resolve_app
 from agentkit.runtime.apps import Apps
 from agentkit.runtime.files import Files
 from agentkit.runtime.open import files_beside
 from agentkit.runtime.ports import Source
+from agentkit.runtime.records import AppVersionRecord
 from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.store.sqlite import SqliteStore
@@ -76,6 +78,7 @@ class Shop:
     apps: Apps
     workshop: Workshop
     task_files: TaskFiles
+    secrets: Secrets
     built: list[str] = field(default_factory=list)
     prepared: int = 0
 
@@ -101,6 +104,11 @@ class Shop:
         """What a run of this means."""
         return await self.store.read(lambda tx: resolve_app(tx, ref, owner=owner, **more))
 
+    def check(self, version: AppVersionRecord) -> None:
+        """What is asked of a version before it runs here."""
+        check_runnable(version)
+        check_requirements(version, self.secrets)
+
     async def source(self, version_id: str) -> Source:
         """The version made ready; what was built is in `built`, `prepared` counts."""
 
@@ -120,11 +128,11 @@ async def deploying(
     known = Secrets(secrets)
     files = Files(store, blobs=blobs)
     workshop = Workshop(store, blobs=blobs, secrets=known, folder=apps_beside(db))
-    apps = Apps(store, files=files, secrets=known, workshop=workshop)
+    apps = Apps(store, files=files, workshop=workshop)
     await store.open()
     try:
         await blobs.open()
-        yield Shop(store, blobs, files, apps, workshop, TaskFiles(files))
+        yield Shop(store, blobs, files, apps, workshop, TaskFiles(files), known)
     finally:
         workshop.close()
         blobs.close()

@@ -451,7 +451,7 @@ async def test_secrets_and_integrations_that_are_not_there_are_listed() -> None:
     async with deploying(secrets={"THIRD": "3"}) as shop:
         version = await needing(shop, **NEEDS)
         with pytest.raises(Fault) as caught:
-            shop.apps.check_requirements(version)
+            shop.check(version)
         told = caught.value.members["errors"]
         assert (caught.value.code, caught.value.detail) == ("requirements_not_met", "HF_TOKEN is not set")
         assert told[0] == {
@@ -467,7 +467,7 @@ async def test_secrets_and_integrations_that_are_not_there_are_listed() -> None:
 async def test_an_app_gets_the_secrets_it_names_and_no_others_and_nobody_sees_them() -> None:
     async with deploying(secrets={"HF_TOKEN": "hf_secret", "OTHER": "o_secret"}) as shop:
         version = await needing(shop, env={"MODEL": "small"}, required_secrets=[{"key": "HF_TOKEN"}])
-        shop.apps.check_requirements(version)
+        shop.check(version)
         source = await shop.source(version.id)
         assert dict(source.env) == {"MODEL": "small", "HF_TOKEN": "hf_secret"}
         assert "hf_secret" not in repr(source) and "hf_secret" not in str(await shop.apps.get(OWNER, "echo"))
@@ -477,7 +477,7 @@ async def test_an_app_for_node_is_stored_and_refused_when_it_is_run() -> None:
     async with deploying() as shop:
         made = await shop.deploy({"inf.yml": INF, "src/inference.js": "x"}, version={"kernel": "node-22"})
         with pytest.raises(Fault, match=r"node-22.*Python") as caught:
-            shop.apps.check_requirements((await shop.resolve("echo")).version)
+            shop.check((await shop.resolve("echo")).version)
         assert caught.value.code == "not_configured"
         assert made["version"]["kernel"] == "node-22"
 
@@ -486,4 +486,4 @@ async def test_an_app_without_code_here_says_how_it_gets_some() -> None:
     async with deploying() as shop:
         await shop.create(version={"repository": "https://example.com/a.git"})
         with pytest.raises(Fault, match="agentkit app deploy"):
-            shop.apps.check_requirements((await shop.resolve("echo")).version)
+            shop.check((await shop.resolve("echo")).version)

@@ -41,7 +41,7 @@ async def test_a_folder_is_an_app_with_its_schemas_and_can_be_run(tmp_path: Path
         assert (app["namespace"], app["name"], app["description"], app["category"]) == ("me", "echo", "says it", "text")
         assert app["version"]["functions"]["run"]["input_schema"]["required"] == ["text"]
         found = await shop.resolve("me/echo:run")
-        shop.apps.check_requirements(found.version)
+        shop.check(found.version)
         source = await shop.source(found.version.id)
         assert (source.folder, source.is_compat) == (folder, False)
 
