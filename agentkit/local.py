@@ -26,7 +26,7 @@ from agentkit.client.config import ClientConfig
 from agentkit.client.inference import AsyncInference, Inference
 from agentkit.errors import UsageError
 from agentkit.inprocess import BASE_URL, FORKED, AsyncInProcess, InProcess
-from agentkit.runtime.answers import Limits
+from agentkit.runtime.budgets import Limits
 from agentkit.runtime.open import FleetConfig, open_platform
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ports import ModelProvider

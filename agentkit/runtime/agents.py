@@ -27,7 +27,9 @@ from agentkit.wire import AgentConfig, AgentTool, CreateAgentRequest, CursorList
 __all__ = ["Agents", "Resolved", "check", "check_context", "predefine"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-EXECUTED = (ToolType.CLIENT,)  # kinds this runtime can run, beside the internal tools it brings itself
+EXECUTED = (ToolType.CLIENT, ToolType.APP, ToolType.AGENT, ToolType.HOOK, ToolType.HTTP, ToolType.CALL, ToolType.MCP)
+LONGEST_TOOL_SECONDS = 86_400.0
+MOST_RETRIES = 10
 LONGEST_APPROVAL_SECONDS = 10 * 366 * 86_400.0  # ten years; far beyond, the moment has no date
 
 
@@ -231,6 +233,13 @@ def _existing(tx: Writing, request: CreateAgentRequest, *, owner: str, agent_id:
 
 
 def _check_timeout(tool: AgentTool) -> None:
+    if tool.timeout is not None and not 0 < tool.timeout <= LONGEST_TOOL_SECONDS:
+        raise Fault(
+            "validation_error",
+            f"tool {tool.name!r}: timeout is {tool.timeout!r}; it is in seconds, {LONGEST_TOOL_SECONDS:.0f} at most",
+        )
+    if tool.retries is not None and not 0 <= tool.retries <= MOST_RETRIES:
+        raise Fault("validation_error", f"tool {tool.name!r}: retries is 0 to {MOST_RETRIES}, not {tool.retries!r}")
     if not 0 <= (tool.approval_timeout or 0) <= LONGEST_APPROVAL_SECONDS:
         raise Fault(
             "validation_error",

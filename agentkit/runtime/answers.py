@@ -6,27 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentkit.runtime import invocations
+from agentkit.runtime import budgets, invocations
+from agentkit.runtime.budgets import Limits
 from agentkit.runtime.executors.internal import finish
 from agentkit.runtime.ids import new_id
+from agentkit.runtime.patterns import misses
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.runs import end, new_answer
 from agentkit.runtime.states import RUN, RunEvent, after
 from agentkit.runtime.work import Work
-from agentkit.tools.arguments import check_arguments
 from agentkit.wire import ChatMessageRole, ChatMessageStatus, ChatStatus, InterruptReason, ToolInvocationStatus
 
-__all__ = ["Answer", "Limits", "next_answer", "park", "take_answer", "try_finish"]
+__all__ = ["Answer", "next_answer", "park", "take_answer", "try_finish"]
 
 REMINDER = "Hand in your result by calling `finish`; its arguments are the result."
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a run may use. `turns`: model calls; `output_attempts`: finish calls that miss the schema."""
-
-    turns: int = 50
-    output_attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +47,7 @@ def take_answer(work: Work, run: RunRecord, answer: Answer) -> None:
     """Saves the model's answer to the run's message; opens its calls, ends the run, or asks for the finish call."""
     message = work.message(run.message_id)
     run = work.save(run, turns=run.turns + 1, usage=_add(run.usage, answer.usage))
+    budgets.add(work.tx, run, tool_calls=len(answer.tool_calls))
     message = work.save(message, content=answer.content())
     if answer.tool_calls:
         work.save(message, status=ChatMessageStatus.READY)
@@ -74,7 +68,7 @@ def take_answer(work: Work, run: RunRecord, answer: Answer) -> None:
 def try_finish(work: Work, run: RunRecord, call: InvocationRecord, *, limits: Limits) -> bool:
     """Runs the finish call, its siblings being settled. True: the run is over."""
     schema = finish.parameters(work.chat.agent)
-    problems = check_arguments(schema, call.arguments)
+    problems = misses(schema, call.arguments)
     if not problems:
         invocations.settle(work, call, "finished")
         end(work, run, RunEvent.FINISH, output=call.arguments)
@@ -109,9 +103,9 @@ def next_answer(work: Work, run: RunRecord) -> None:
     new_answer(work, run)
 
 
-def park(work: Work, run: RunRecord) -> None:
+def park(work: Work, run: RunRecord, reason: InterruptReason) -> None:
     """Only a person can move the run on (protocol.md 7.2 rule 8)."""
-    run = work.save(run, state=after(RUN, run.state, RunEvent.PARKED), interrupt_reason=InterruptReason.TOOL_APPROVAL)
+    run = work.save(run, state=after(RUN, run.state, RunEvent.PARKED), interrupt_reason=reason)
     work.save_chat(status=ChatStatus.AWAITING_INPUT)
     work.tell_run(run)
     work.tell_chat()

@@ -8,6 +8,7 @@ from typing import Any
 from agentkit.errors import ConfigError, ModelNotFoundError
 from agentkit.runtime import agents, dto, interrupts, invocations, pages, runs
 from agentkit.runtime.agents import Agents
+from agentkit.runtime.binding import Binder
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files
 from agentkit.runtime.hub import Frame, Hub
@@ -42,8 +43,9 @@ __all__ = ["Chats"]
 class Chats(Service):
     """Everything about chats, their tool invocations and their interrupts."""
 
-    def __init__(self, store: Store, *, hub: Hub, models: Models, agents: Agents, files: Files) -> None:
+    def __init__(self, store: Store, *, hub: Hub, models: Models, agents: Agents, files: Files, binder: Binder) -> None:
         super().__init__(store)
+        self._binder = binder
         self._hub = hub
         self._models = models
         self._agents = agents
@@ -66,12 +68,14 @@ class Chats(Service):
         on_busy = str(request.get("on_busy") or "queue")
         if on_busy not in ("queue", "reject", "interrupt"):
             raise Fault("invalid_request", f"on_busy is queue, reject or interrupt, not {on_busy!r}")
+        bound = await self._binder.bind(agent.config, owner=owner) if agent else None
         context = agents.check_context(agent.config, request.context or {}) if agent and not request.chat_id else {}
         start = runs.Start(
             owner=owner,
             text=given.text or "",
             chat_id=request.chat_id or None,
-            agent=agent.config if agent else None,
+            agent=bound,
+            given=agent.config if agent and bound is not agent.config else None,
             agent_ref=agent.ref if agent else None,
             agent_id=agent.agent_id if agent else None,
             agent_version_id=agent.version_id if agent else None,
@@ -194,6 +198,7 @@ class Chats(Service):
             note=body.note or "",
             arguments=body.arguments,
             arguments_hash=body.arguments_hash,
+            data=body.data,
         )
 
         def change(tx: Writing) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from agentkit.runtime.executors import internal
 from agentkit.runtime.executors.internal import finish
 from agentkit.runtime.ports import ModelCall, ModelMessage, ModelRequest, ModelTool
 from agentkit.runtime.records import InvocationRecord, MessageRecord
+from agentkit.runtime.results import OVERFLOW_SUFFIX
 from agentkit.runtime.work import Work
 from agentkit.wire import ChatMessageRole, ChatMessageStatus
 
@@ -82,7 +83,19 @@ def _assistant(message: MessageRecord, calls: list[InvocationRecord]) -> Iterato
         made = [ModelCall(each.call_id, each.name, each.arguments) for each in calls]
         yield ModelMessage("assistant", text, calls=made)
     for each in calls:
-        yield ModelMessage("tool", each.result or f"({each.status.value})", call_id=each.call_id)
+        images = [str(file["uri"]) for file in each.files if str(file.get("content_type", "")).startswith("image/")]
+        yield ModelMessage("tool", _result(each), images=images, call_id=each.call_id)
+
+
+def _result(call: InvocationRecord) -> str:
+    """The result's text, with the names of the files that came with it and cannot be shown."""
+    named = [
+        f"[file {file.get('filename') or ''} {file.get('content_type') or ''}: {file['uri']}]".replace("  ", " ")
+        for file in call.files
+        if not str(file.get("content_type", "")).startswith("image/")
+        and not str(file.get("filename", "")).endswith(OVERFLOW_SUFFIX)
+    ]
+    return "\n".join([call.result or f"({call.status.value})", *named])
 
 
 def _text(message: MessageRecord) -> str:

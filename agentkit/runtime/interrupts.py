@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.runtime import dto, invocations
+from agentkit.runtime import dto, invocations, questions
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.patterns import misses
 from agentkit.runtime.ports import Reading
 from agentkit.runtime.records import InterruptRecord, InvocationRecord
-from agentkit.runtime.states import INTERRUPT, RUN, InterruptEvent, RunEvent, after
+from agentkit.runtime.states import INTERRUPT, InterruptEvent, after
 from agentkit.runtime.work import Work
-from agentkit.tools.arguments import check_arguments
-from agentkit.wire import ChatStatus, InterruptResolution, InterruptStatus, ToolInvocationStatus
+from agentkit.wire import InterruptReason, InterruptResolution, InterruptStatus, ToolInvocationStatus
 
 __all__ = ["Decision", "expire_due", "of_invocation", "resolve"]
 
@@ -34,6 +34,7 @@ class Decision:
     arguments: Mapping[str, Any] | None = None
     arguments_hash: str | None = None
     always: bool = False
+    data: Any = None  # the answer to a question that is no approval
 
 
 def of_invocation(tx: Reading, invocation_id: str) -> InterruptRecord | None:
@@ -45,6 +46,8 @@ def of_invocation(tx: Reading, invocation_id: str) -> InterruptRecord | None:
 def resolve(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
     """The answer. Raises Fault `already_resolved` with the winner, `conflict` where other arguments were shown."""
     _refuse_late(interrupt, now=work.tx.now)
+    if interrupt.reason is not InterruptReason.TOOL_APPROVAL:
+        return _answer(work, interrupt, decision)
     invocation = _invocation(work, interrupt)
     if decision.arguments_hash is not None and decision.arguments_hash != interrupt.arguments_hash:
         raise Fault("conflict", "the call has other arguments than the ones this answer is for; read it again")
@@ -66,10 +69,15 @@ def resolve(work: Work, interrupt: InterruptRecord, decision: Decision) -> Inter
 def expire_due(work: Work) -> None:
     """Denies what nobody answered in time: fail closed."""
     for interrupt in work.pending_interrupts():
-        if _is_due(interrupt, work.tx.now):
-            _close(work, interrupt, InterruptEvent.EXPIRE, by="expiry", note="")
+        if not _is_due(interrupt, work.tx.now):
+            continue
+        closed = _close(work, interrupt, InterruptEvent.EXPIRE, by="expiry", note="")
+        if interrupt.reason is InterruptReason.TOOL_APPROVAL:
             invocation = invocations.deny(work, _invocation(work, interrupt), expired=True, reason="")
             _carry_on(work, invocation)
+        else:
+            _tell_asker(work, closed)
+            questions.carry_on(work)
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
@@ -103,15 +111,36 @@ def _edited(work: Work, invocation: InvocationRecord, decision: Decision) -> Inv
     tool = invocations.definition(work, invocation.name)
     schema = invocations.input_schema(tool) if tool else None
     arguments = dict(decision.arguments)
-    if schema is not None and (problems := check_arguments(schema, arguments)):
+    if schema is not None and (problems := misses(schema, arguments)):
         raise Fault("validation_error", f"the edited arguments do not fit {invocation.name!r}", errors=problems)
     hashed = invocations.arguments_hash(invocation.name, arguments)
     return work.save(invocation, arguments=arguments, arguments_hash=hashed)
 
 
-def _close(work: Work, interrupt: InterruptRecord, event: InterruptEvent, *, by: str, note: str) -> InterruptRecord:
+def _answer(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
+    """The answer to what a tool asks while it runs: whoever waits for it is told."""
+    schema = interrupt.answer_schema
+    if decision.allow and schema is not None and (problems := misses(schema, decision.data)):
+        raise Fault("validation_error", "`data` does not fit what was asked for", errors=problems)
+    event = InterruptEvent.ALLOW if decision.allow else InterruptEvent.DENY
+    resolved = _close(work, interrupt, event, by=decision.by, note=decision.note, data=decision.data)
+    _tell_asker(work, resolved)
+    questions.carry_on(work)
+    work.tell_chat()
+    work.tx.wake(work.chat.id)
+    return resolved
+
+
+def _tell_asker(work: Work, interrupt: InterruptRecord) -> None:
+    work.tx.tell(interrupt.id, interrupt.version)
+
+
+def _close(
+    work: Work, interrupt: InterruptRecord, event: InterruptEvent, *, by: str, note: str, data: Any = None
+) -> InterruptRecord:
     return work.save(
         interrupt,
+        resolved_data=data,
         status=after(INTERRUPT, interrupt.status, event),
         resolution=_RESOLUTIONS[event],
         resolved_at=work.tx.now,
@@ -122,11 +151,7 @@ def _close(work: Work, interrupt: InterruptRecord, event: InterruptEvent, *, by:
 
 def _carry_on(work: Work, invocation: InvocationRecord) -> None:
     """The run works again, and everybody hears of it."""
-    run = work.open_run
-    if run is not None:
-        work.save_chat(status=ChatStatus.BUSY)
-        run = work.save(run, state=after(RUN, run.state, RunEvent.ANSWERED), interrupt_reason=None)
-        work.tell_run(run)
+    questions.carry_on(work)
     work.tell_message(invocation.message_id)
     work.tell_chat()
     work.tx.wake(work.chat.id)

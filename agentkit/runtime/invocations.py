@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
 from agentkit.protocol.lines import is_array, is_object
+from agentkit.runtime import questions
 from agentkit.runtime.executors import internal
 from agentkit.runtime.executors.internal import finish
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import new_id
-from agentkit.runtime.records import InterruptRecord, InvocationRecord, MessageRecord, RunRecord
+from agentkit.runtime.patterns import misses
+from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.states import INVOCATION, InvocationEvent, after
 from agentkit.runtime.work import Work
-from agentkit.tools.arguments import check_arguments
 from agentkit.wire import (
     AgentTool,
     InterruptReason,
@@ -30,10 +30,23 @@ from agentkit.wire import (
     ToolType,
 )
 
-__all__ = ["arguments_hash", "create", "definition", "deny", "go_on", "input_schema", "open_call", "settle", "submit"]
+__all__ = [
+    "arguments_hash",
+    "conclude",
+    "create",
+    "definition",
+    "deny",
+    "go_on",
+    "input_schema",
+    "open_call",
+    "settle",
+    "submit",
+    "wake_key",
+]
 
 REJECTED = "the user rejected this call"
 EXPIRED = "nobody approved this call in time"
+SAME_NOTED, SAME_REFUSED = 3, 10  # the same call in one run: the model is told from here on, and refused from here on
 
 
 def definition(work: Work, name: str) -> AgentTool | None:
@@ -90,8 +103,11 @@ def open_call(work: Work, invocation: InvocationRecord) -> InvocationRecord:
         known = ", ".join(sorted([each.name for each in work.chat.agent.tools or ()])) or "none"
         return settle(work, invocation, f"there is no tool {invocation.name!r}; tools: {known}", failed=True)
     schema = own.parameters if own else input_schema(tool) if tool else None
-    if schema is not None and (problems := check_arguments(schema, invocation.arguments)):
+    if schema is not None and (problems := misses(schema, invocation.arguments)):
         return settle(work, invocation, _explain(problems), failed=True)
+    if len(_same(work, invocation)) >= SAME_REFUSED:
+        said = f"this very call was made {SAME_REFUSED} times already; do without"
+        return settle(work, invocation, said, failed=True)
     if own is not None:
         return _apply(work, invocation, own)
     if invocation.require_approval and invocation.name not in work.chat.always_allowed_tools:
@@ -101,16 +117,42 @@ def open_call(work: Work, invocation: InvocationRecord) -> InvocationRecord:
 
 def go_on(work: Work, invocation: InvocationRecord) -> InvocationRecord:
     """Nothing stands in the way of the call any more: its client gets it, or we run it."""
-    is_client = invocation.type is ToolType.CLIENT
-    return _move(work, invocation, InvocationEvent.HAND_OVER if is_client else InvocationEvent.EXECUTE)
+    if invocation.type is ToolType.CLIENT:
+        return _move(work, invocation, InvocationEvent.HAND_OVER)
+    work.tx.wake(wake_key(invocation.id))
+    return _move(work, invocation, InvocationEvent.EXECUTE)
+
+
+def wake_key(invocation_id: str) -> str:
+    """What wakes the one who carries out a call."""
+    return f"tool:{invocation_id}"
 
 
 def settle(
-    work: Work, invocation: InvocationRecord, result: str, *, failed: bool = False, data: Any = None
+    work: Work, invocation: InvocationRecord, result: str, *, failed: bool = False, data: Any = None, **changes: Any
 ) -> InvocationRecord:
     """The call's one result. Raises Refused where it has one already."""
     event = InvocationEvent.ERROR if failed else InvocationEvent.RESULT
-    return _move(work, invocation, event, result=result, data=data)
+    same = [each for each in _same(work, invocation) if each.result == result]
+    if len(same) + 1 >= SAME_NOTED:
+        result += f"\n\n(This very call was made {len(same) + 1} times in this run, with the same result each time.)"
+    return _move(work, invocation, event, result=result, data=data, **changes)
+
+
+def conclude(
+    work: Work, invocation: InvocationRecord, result: str, *, failed: bool = False, data: Any = None, **changes: Any
+) -> InvocationRecord:
+    """The result of a call that ran outside of a transaction: settled, told, and the run moves on.
+
+    Its questions are withdrawn, and nobody carries it out any more.
+    """
+    questions.withdraw(work, invocation)
+    settled = settle(work, invocation, result, failed=failed, data=data, callback_token=None, **changes)
+    work.tx.clear_wake(wake_key(invocation.id))
+    questions.carry_on(work)
+    work.tell_message(invocation.message_id)
+    work.tx.wake(work.chat.id)
+    return settled
 
 
 def deny(work: Work, invocation: InvocationRecord, *, expired: bool, reason: str) -> InvocationRecord:
@@ -130,10 +172,7 @@ def submit(work: Work, invocation: InvocationRecord, body: SubmitToolResult) -> 
         raise Fault(
             "invalid_transition", f"invocation {invocation.id!r} is {invocation.status.value}, not awaiting_input"
         )
-    settled = settle(work, invocation, result, failed=bool(body.get("failed")), data=data)
-    work.tell_message(invocation.message_id)
-    work.tx.wake(work.chat.id)
-    return settled
+    return conclude(work, invocation, result, failed=bool(body.get("failed")), data=data)
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
@@ -158,29 +197,14 @@ def _apply(work: Work, invocation: InvocationRecord, tool: internal.InternalTool
 
 def _gate(work: Work, invocation: InvocationRecord, tool: AgentTool | None) -> InvocationRecord:
     seconds = tool.get("approval_timeout") if tool else None  # seconds, 0 or absent: for ever (protocol.md 6.7)
-    expires_at = _later(work.tx.now, float(seconds)) if seconds else None
-    work.tx.insert(
-        InterruptRecord(
-            id=new_id(),
-            chat_id=work.chat.id,
-            run_id=invocation.run_id,
-            resource_id=invocation.id,
-            reason=InterruptReason.TOOL_APPROVAL,
-            expires_at=expires_at,
-            arguments_hash=invocation.arguments_hash,
-            meta={
-                "tool_invocation_id": invocation.id,
-                "tool_name": invocation.name,
-                "arguments": invocation.arguments,
-            },
-        )
-    )
+    questions.ask(work, invocation, InterruptReason.TOOL_APPROVAL, seconds=float(seconds) if seconds else None)
     return _move(work, invocation, InvocationEvent.GATE)
 
 
-def _later(now: str, seconds: float) -> str:
-    moment = datetime.fromisoformat(now.replace("Z", "+00:00")) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _same(work: Work, invocation: InvocationRecord) -> list[InvocationRecord]:
+    """The calls of the run that were the same, before this one."""
+    made = work.tx.find(InvocationRecord, run_id=invocation.run_id)
+    return [each for each in made if each.arguments_hash == invocation.arguments_hash and each.id != invocation.id]
 
 
 def _decode(arguments: Any) -> tuple[dict[str, Any], str | None]:

@@ -5,34 +5,37 @@ Nothing is held in memory while a chat waits for a person, a client or its turn,
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
 
 from agentkit.errors import ConfigError, ModelError, StoreError
 from agentkit.protocol.deltas import Accumulator, Applied
-from agentkit.runtime.answers import Answer, Limits, take_answer
-from agentkit.runtime.plan import AskModel, plan
+from agentkit.runtime import held
+from agentkit.runtime.answers import Answer, take_answer
+from agentkit.runtime.binding import Binder
+from agentkit.runtime.budgets import Limits
+from agentkit.runtime.cancelling import is_cancelled
+from agentkit.runtime.faults import Fault
+from agentkit.runtime.plan import AskModel, Rebind, plan
 from agentkit.runtime.ports import Bus, Live, ModelMessage, ModelProvider, ModelRequest, Stale, Store, Writing
 from agentkit.runtime.records import RunRecord
 from agentkit.runtime.runs import end, keep_said
 from agentkit.runtime.states import RunEvent
 from agentkit.runtime.work import Work
-from agentkit.wire import LLMDelta
+from agentkit.wire import AgentConfig, LLMDelta
 
 __all__ = ["Images", "Loop", "Models"]
 
 logger = logging.getLogger("agentkit.loop")
 
-SAVE_PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds; design.md 8: an outage of the database does not cost a paid answer
 SNAPSHOT_SECONDS = 0.1  # protocol.md 7.2 rule 3: growing messages, about ten a second
 
 
@@ -72,12 +75,15 @@ class Draft:
 class Loop:
     """Moves chats on. One per process; correctness comes from the store's compare-and-set, not from this object."""
 
-    def __init__(self, store: Store, bus: Bus, *, models: Models, images: Images, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, *, models: Models, images: Images, limits: Limits, binder: Binder | None = None
+    ) -> None:
         self._store = store
         self._bus = bus
         self._models = models
         self._images = images
         self._limits = limits
+        self._binder = binder or Binder(())
         self._drafts: dict[str, Draft] = {}  # chat id -> what is being written
 
     def draft(self, chat_id: str) -> dict[str, Any] | None:
@@ -87,15 +93,36 @@ class Loop:
 
     async def advance(self, chat_id: str) -> None:
         """Moves the chat on until it waits. May be called twice: a lost race is left to the winner."""
+        is_stale: Callable[[AgentConfig], bool] = self._binder.is_stale
         while True:
             try:
-                todo = await self._store.write(lambda tx: plan(tx, chat_id, limits=self._limits))
+                todo = await self._store.write(partial(plan, chat_id=chat_id, limits=self._limits, is_stale=is_stale))
             except Stale:
                 logger.debug("chat %s changed under the plan; planning again", chat_id)
                 continue
-            if todo is None:
-                return
-            await self._ask(todo)
+            match todo:
+                case None:
+                    return
+                case Rebind():
+                    await self._rebind(todo)
+                    is_stale = _is_fresh  # once per model call: tools that change all the time must not keep it waiting
+                case AskModel():
+                    await self._ask(todo)
+                    is_stale = self._binder.is_stale
+
+    async def _rebind(self, todo: Rebind) -> None:
+        try:
+            agent = await self._binder.bind(todo.given, owner=todo.owner)
+        except Fault as fault:
+            logger.warning("chat %s goes on with the tools it has: %s", todo.chat_id, fault)
+            return
+
+        def save(tx: Writing) -> None:
+            work = Work.of(tx, todo.chat_id)
+            if work is not None and (work.chat.given or work.chat.agent) == todo.given:
+                work.save_chat(agent=agent, given=todo.given)
+
+        await self._store.write(save)
 
     async def _ask(self, todo: AskModel) -> None:
         draft = Draft(todo.message, Accumulator())
@@ -130,7 +157,7 @@ class Loop:
             async with aclosing(provider.stream(request)) as deltas:
                 await self._follow(todo.chat_id, draft, deltas)
         except anyio.get_cancelled_exc_class():
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             # it would take this task's group with it, and with that every chat's advance
             raise ModelError(f"{provider.name}: the provider gave the answer up (cancelled inside)") from None
@@ -175,24 +202,11 @@ class Loop:
             else:
                 logger.debug("chat %s run %s: moved on; answer dropped", todo.chat_id, todo.run_id)
 
-        for pause in SAVE_PAUSES:
-            try:
-                return await self._store.write(commit)
-            except StoreError as error:
-                logger.warning("chat %s: the answer is held for %g s: %s", todo.chat_id, pause, error)
-                await anyio.sleep(pause)
-        await self._store.write(commit)
+        await held.save(self._store, commit, what=f"chat {todo.chat_id}: the answer")
 
 
-def _is_cancelled() -> bool:
-    """Whether this task is being cancelled, and not only something that the provider waited for."""
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # trio, where nothing but a scope around us can cancel
-        return True
-    return task is not None and task.cancelling() > 0
+def _is_fresh(agent: AgentConfig) -> bool:
+    return False
 
 
 def _answer(said: Accumulator) -> Answer:

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agentkit.runtime.answers import Limits
+from agentkit.runtime.budgets import Limits
 from agentkit.runtime.bus.local import LocalBus
 from agentkit.runtime.engine.local import LocalEngine
+from agentkit.runtime.executors import ToolExecutor
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
 from agentkit.runtime.models.registry import Models
@@ -64,6 +65,7 @@ def open_platform(
     secrets_file: str | Path | None = None,
     fleet: FleetConfig | Fleet | None = None,
     limits: Limits | None = None,
+    executors: Sequence[ToolExecutor] = (),
     environ: Mapping[str, str] | None = None,
     synchronous: Synchronous = "FULL",
     max_upload_bytes: int = 1 << 30,
@@ -74,7 +76,7 @@ def open_platform(
     `{"namespace/name": config}`, `apps` are folders, `{"namespace/name": path}`; `compat` says that they may import
     inferencesh where no line of theirs shows it. `apps_folder` keeps what is made for apps, their environments above
     all: beside the database unless given. `secrets` go to the apps that name them, over those of `secrets_file`.
-    `environ` is os.environ unless given.
+    `executors` carry out the calls of their kinds of tools in place of our own. `environ` is os.environ unless given.
     """
     given = os.environ if environ is None else environ
     return Platform(
@@ -87,6 +89,7 @@ def open_platform(
         engines=Liveness(db),
         apps_folder=apps_beside(db) if apps_folder is None else Path(apps_folder).absolute(),
         limits=limits,
+        executors=executors,
         agents=agents,
         apps=apps,
         compat=compat,

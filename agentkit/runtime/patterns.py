@@ -1,8 +1,8 @@
-"""Schemas of apps, checked in the server: a `pattern` cannot stop it.
+"""Values checked against schemas of others in the server: a `pattern` cannot stop it.
 
 Python's `re` may take hours for one short text, and every thread of the process waits for it. The engine used here
 takes a time in proportion to the text, and so has no look-around and no back-references: what it does not understand is
-left to the app, which checks its input again in a process of its own.
+left to whoever takes the value, and checks it again.
 """
 
 from __future__ import annotations
@@ -14,17 +14,26 @@ from typing import Any, Final, cast
 
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
-from pydantic_core import SchemaError, SchemaValidator
+from pydantic_core import SchemaError, SchemaValidator, from_json, to_json
 from pydantic_core.core_schema import str_schema
 from referencing import Registry
 
 from agentkit.tools.arguments import ArgumentSchema
 from agentkit.tools.schema import subschemas
 
-__all__ = ["PatientSchema"]
+__all__ = ["PatientSchema", "misses"]
 
 _OF_NAMES: Final = ("patternProperties", "additionalProperties", "unevaluatedProperties")
 _NOTHING_FETCHED: Final[Registry[Any]] = Registry()
+
+
+def misses(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
+    """What keeps the value from fitting, as `agentkit.tools.arguments.check_arguments` says it.
+
+    >>> misses({"type": "string", "pattern": "^(a+)+$"}, "aaab")
+    [{'path': '', 'message': "'aaab' does not match '^(a+)+$'"}]
+    """
+    return _ready(to_json(schema)).check(value)
 
 
 class PatientSchema(ArgumentSchema):
@@ -47,6 +56,11 @@ def _prepared(schema: Mapping[str, Any]) -> dict[str, Any]:
         for keyword in ("$schema", *(_OF_NAMES if has_names else ())):
             part.pop(keyword, None)
     return prepared
+
+
+@lru_cache(maxsize=512)
+def _ready(schema: bytes) -> PatientSchema:
+    return PatientSchema(from_json(schema))
 
 
 @lru_cache(maxsize=1024)

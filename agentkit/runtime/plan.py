@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.runtime import answers, dto, interrupts
-from agentkit.runtime.answers import Limits
+from agentkit.runtime import answers, budgets, dto, interrupts, questions
+from agentkit.runtime.budgets import Limits
 from agentkit.runtime.context import model_request
 from agentkit.runtime.executors.internal import finish
 from agentkit.runtime.ports import ModelRequest, Writing
@@ -18,9 +18,15 @@ from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.runs import begin, end
 from agentkit.runtime.states import INVOCATION, RunEvent, is_open
 from agentkit.runtime.work import Work
-from agentkit.wire import AgentRunState, ChatMessageStatus, ToolInvocationStatus
+from agentkit.wire import (
+    AgentConfig,
+    AgentRunState,
+    ChatMessageStatus,
+    InterruptReason,
+    ToolInvocationStatus,
+)
 
-__all__ = ["AskModel", "plan"]
+__all__ = ["AskModel", "Rebind", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,22 @@ class AskModel:
     request: ModelRequest
 
 
-def plan(tx: Writing, chat_id: str, *, limits: Limits) -> AskModel | None:
-    """Moves the chat on as far as it goes by itself. None: it waits, for somebody or for good."""
+@dataclass(frozen=True, slots=True)
+class Rebind:
+    """The agent's tools are not what they were: bind them anew, then plan again."""
+
+    chat_id: str
+    owner: str
+    given: AgentConfig
+
+
+def plan(
+    tx: Writing, chat_id: str, *, limits: Limits, is_stale: Callable[[AgentConfig], bool] = lambda agent: False
+) -> AskModel | Rebind | None:
+    """Moves the chat on as far as it goes by itself. None: it waits, for somebody or for good.
+
+    `is_stale`: whether the tools of an agent should be bound anew before a model is asked.
+    """
     work = Work.of(tx, chat_id)
     if work is None:
         tx.clear_wake(chat_id)
@@ -45,9 +65,11 @@ def plan(tx: Writing, chat_id: str, *, limits: Limits) -> AskModel | None:
     while (run := _active(work)) is not None:
         message = work.message(run.message_id)
         if message.status is ChatMessageStatus.PENDING:
-            if run.turns < limits.turns:
+            if is_stale(work.chat.agent):
+                return Rebind(chat_id, work.chat.owner, work.chat.given or work.chat.agent)
+            if (reached := budgets.spent(tx, run, limits)) is None:
                 return _ask(work, run, message)
-            end(work, run, RunEvent.FAIL, error=f"the run asked the model {run.turns} times, which is its limit")
+            end(work, run, RunEvent.FAIL, error=reached)
         elif not _settle(work, run, limits=limits):
             break
     _rest(work)
@@ -88,9 +110,16 @@ def _settle(work: Work, run: RunRecord, *, limits: Limits) -> bool:
     if not others:
         answers.try_finish(work, run, still_open[0], limits=limits)
         return True
-    if all(call.status is ToolInvocationStatus.AWAITING_APPROVAL for call in others):
-        answers.park(work, run)
+    reasons = [_waits_for(work, call) for call in others]
+    if reasons[0] is not None and None not in reasons:
+        answers.park(work, run, reasons[0])
     return False
+
+
+def _waits_for(work: Work, call: InvocationRecord) -> InterruptReason | None:
+    """What the call needs a person for; None: it goes on without one, or is a client's."""
+    asked = questions.pending(work, call)
+    return asked[0].reason if asked else None
 
 
 def _is_finish(call: InvocationRecord) -> bool:

@@ -21,10 +21,13 @@ import anyio.to_thread
 
 from agentkit.errors import StoreError
 from agentkit.runtime.agents import Agents, predefine
-from agentkit.runtime.answers import Limits
 from agentkit.runtime.apps import Apps
+from agentkit.runtime.binding import Binder
+from agentkit.runtime.budgets import Limits
 from agentkit.runtime.chats import Chats
 from agentkit.runtime.desk import Here, TaskDesk
+from agentkit.runtime.executions import Executions
+from agentkit.runtime.executors import ToolExecutor
 from agentkit.runtime.files import Files
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
@@ -42,6 +45,7 @@ from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.taskfiles import TaskFiles
 from agentkit.runtime.tasks import Tasks
 from agentkit.runtime.taskwatch import TaskWatch
+from agentkit.runtime.tooldesk import Desk
 from agentkit.runtime.webhooks import Webhooks
 from agentkit.runtime.workshop import Workshop
 
@@ -57,6 +61,7 @@ class Platform:
 
     `fleet` runs apps, a pool of processes on this machine unless given; `engines` knows which processes share the
     store; `apps_folder` is where apps are unpacked, a temporary one unless given; `apps` are folders by reference.
+    `executors` carry out the calls of server-side tools, each of its kinds.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Platform:
         engines: Liveness | None = None,
         apps_folder: Path | None = None,
         limits: Limits | None = None,
+        executors: Sequence[ToolExecutor] = (),
         agents: Mapping[str, Any] | None = None,
         apps: Mapping[str, str | Path] | None = None,
         compat: bool = False,
@@ -94,9 +100,21 @@ class Platform:
         self.files = Files(store, blobs=blobs)
         self.agents = Agents(store)
         self.apps = Apps(store, files=self.files, workshop=self._workshop)
-        self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits or Limits())
+        limits = limits or Limits()
+        executors = tuple(executors)
+        binder = Binder(executors)
+        self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits, binder=binder)
+        self._executions = Executions(
+            store,
+            Desk(store, bus, files=self.files, models=models, limits=limits),
+            binder=binder,
+            executors=executors,
+            here=here,
+            is_alive=self._engines.is_alive,
+            limits=limits,
+        )
         hub = Hub(store, bus, draft=self._loop.draft)
-        self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files)
+        self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files, binder=binder)
         self._desk = TaskDesk(
             store, bus, here=here, workshop=self._workshop, files=TaskFiles(self.files), submit=self._fleet.submit
         )
@@ -109,6 +127,7 @@ class Platform:
             "task": self.tasks.advance,
             "session": self.sessions.advance,
             "webhook": self._webhooks.advance,
+            "tool": self._executions.advance,
         }
         self._stack = AsyncExitStack()
 
@@ -126,6 +145,7 @@ class Platform:
             self._here.is_closing = False
             self._store.on_commit(self._told)
             await self._prepare()
+            await stack.enter_async_context(self._executions.run())
             await stack.enter_async_context(self._engine.run(self.advance))
             await stack.enter_async_context(self._working())
             for wake in await self._store.read(lambda tx: tx.wakes()):

@@ -18,6 +18,8 @@ from agentkit.wire import (
     ChatMessageRole,
     ChatMessageStatus,
     ChatStatus,
+    IntegrationAuthType,
+    IntegrationStatus,
     InterruptReason,
     InterruptResolution,
     InterruptStatus,
@@ -33,8 +35,11 @@ __all__ = [
     "AgentVersionRecord",
     "AppRecord",
     "AppVersionRecord",
+    "AuthorizationRecord",
+    "BudgetRecord",
     "ChatRecord",
     "IdempotencyRecord",
+    "IntegrationRecord",
     "InterruptRecord",
     "InvocationRecord",
     "KeyRecord",
@@ -42,6 +47,7 @@ __all__ = [
     "Record",
     "RunAgent",
     "RunRecord",
+    "SecretRecord",
     "SessionRecord",
     "StoredFile",
     "TaskLogRecord",
@@ -76,7 +82,9 @@ class ChatRecord(Record):
 
     owner: str
     status: ChatStatus = ChatStatus.IDLE
-    agent: AgentConfig
+    agent: AgentConfig  # bound: its tools as they are offered
+    given: AgentConfig | None = None  # as it came, where binding changed it
+    handed_over_from: AgentConfig | None = None  # as it came: the agent that gave the chat to the one it has now
     agent_ref: str | None = None
     agent_id: str | None = None
     agent_version_id: str | None = None
@@ -88,7 +96,9 @@ class ChatRecord(Record):
     always_allowed_tools: list[str] = Field(default_factory=list)
     run_id: str | None = None  # the run that is, or was last, active
     next_order: int = 0
-    parent_id: str | None = None
+    parent_id: str | None = None  # a sub-agent's chat: the chat that asked it
+    parent_invocation_id: str | None = None  # and the call that it answers
+    depth: int = 0  # of sub-agents above it
 
 
 class RunAgent(BaseModel):
@@ -97,6 +107,7 @@ class RunAgent(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     agent: AgentConfig
+    given: AgentConfig | None = None
     agent_ref: str | None = None
     agent_id: str | None = None
     agent_version_id: str | None = None
@@ -122,6 +133,7 @@ class RunRecord(Record):
     agent: RunAgent | None = None  # until the run begins: the run before it goes on with the agent it began with
     finished_at: str | None = None
     usage: dict[str, Any] = Field(default_factory=dict)
+    budget_id: str | None = None  # the topmost run's id, in a sub-agent's
 
 
 class MessageRecord(Record):
@@ -159,6 +171,21 @@ class InvocationRecord(Record):
     require_approval: bool = False
     result: str | None = None
     data: Any = None
+    files: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # FileRefs of the result
+    widget: dict[str, Any] | None = None
+    engine_id: str | None = None  # the process that carries it out, or did when it died
+    attempt: int = 0  # how often it was begun
+    execution_id: str | None = None  # the task or child chat that it goes on in
+    callback_token: str | None = None  # SHA-256 of what lets somebody without a key answer it, once
+
+
+class BudgetRecord(Record):
+    """What a run and the sub-agents below it have used, together; its id is the id of the topmost run."""
+
+    KIND = "budget"
+
+    turns: int = 0  # model calls
+    tool_calls: int = 0
 
 
 class InterruptRecord(Record):
@@ -179,6 +206,8 @@ class InterruptRecord(Record):
     expires_at: str | None = None
     arguments_hash: str = ""
     meta: dict[str, Any] = Field(default_factory=dict)
+    answer_schema: dict[str, Any] | None = None  # of a question that is no approval
+    resolved_data: Any = None
 
 
 class AgentRecord(Record):
@@ -338,7 +367,7 @@ class StoredFile(Record):
 
 
 class KeyRecord(Record):
-    """An API key: only its SHA-256 is kept."""
+    """An API key: only its SHA-256 is kept. No `scopes`: it may do everything."""
 
     KIND = "key"
     INDEX = ("sha256",)
@@ -346,8 +375,57 @@ class KeyRecord(Record):
     sha256: str
     owner: str
     name: str = ""
+    masked: str = ""
     scopes: list[str] = Field(default_factory=list)
+    expires_at: str | None = None
     revoked: bool = False
+
+
+class SecretRecord(Record):
+    """A secret of an owner, sealed for this row; its id is made of owner and key, so that there is one of each."""
+
+    KIND = "secret"
+    INDEX = ("owner", "key")
+
+    owner: str
+    key: str
+    sealed: str = Field(repr=False)
+    masked: str = ""
+    description: str = ""
+
+
+class IntegrationRecord(Record):
+    """A connection of an owner to a provider, one of each; `sealed` holds its tokens or its API key as JSON."""
+
+    KIND = "integration"
+    INDEX = ("owner", "provider", "status")
+
+    owner: str
+    provider: str
+    auth: IntegrationAuthType
+    status: IntegrationStatus
+    sealed: str = Field(default="", repr=False)
+    scopes: list[str] = Field(default_factory=list[str])
+    expires_at: str | None = None  # of the access token
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    account_identifier: str = ""
+    account_name: str = ""
+    error_message: str = ""
+
+
+class AuthorizationRecord(Record):
+    """An OAuth authorization that somebody is asked for; its id is the SHA-256 of the `state`, good for one answer."""
+
+    KIND = "authorization"
+    INDEX = ("owner", "provider")
+
+    owner: str
+    provider: str
+    sealed: str = Field(repr=False)  # the PKCE verifier
+    scopes: list[str] = Field(default_factory=list[str])
+    redirect_uri: str
+    expires_at: str
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class IdempotencyRecord(Record):
@@ -365,6 +443,7 @@ RECORDS: tuple[type[Record], ...] = (
     RunRecord,
     MessageRecord,
     InvocationRecord,
+    BudgetRecord,
     InterruptRecord,
     AgentRecord,
     AgentVersionRecord,
@@ -376,5 +455,8 @@ RECORDS: tuple[type[Record], ...] = (
     WebhookRecord,
     StoredFile,
     KeyRecord,
+    SecretRecord,
+    IntegrationRecord,
+    AuthorizationRecord,
     IdempotencyRecord,
 )

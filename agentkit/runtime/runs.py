@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentkit.runtime import dto
+from agentkit.runtime import dto, invocations
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Writing
-from agentkit.runtime.records import ChatRecord, MessageRecord, RunAgent, RunRecord
+from agentkit.runtime.records import ChatRecord, InvocationRecord, MessageRecord, RunAgent, RunRecord
 from agentkit.runtime.states import INTERRUPT, INVOCATION, RUN, InterruptEvent, InvocationEvent, RunEvent, after
 from agentkit.runtime.work import Work
 from agentkit.wire import (
@@ -24,6 +24,7 @@ from agentkit.wire import (
     ChatMessageRole,
     ChatMessageStatus,
     ChatStatus,
+    ToolType,
 )
 
 __all__ = ["KEEP_EVENTS", "Start", "begin", "end", "keep_said", "new_answer", "start", "stop"]
@@ -45,6 +46,7 @@ class Start:
     text: str
     chat_id: str | None = None
     agent: AgentConfig | None = None
+    given: AgentConfig | None = None  # the agent as it came, where it was bound since
     agent_ref: str | None = None
     agent_id: str | None = None
     agent_version_id: str | None = None
@@ -76,9 +78,9 @@ def begin(work: Work, run: RunRecord) -> RunRecord:
     last = work.tx.event_range(work.chat.id)[1]
     if last > KEEP_EVENTS:
         work.tx.prune_events(work.chat.id, keep_from=last - KEEP_EVENTS)
-    agent = run.agent  # SDKs send the agent with every message: the newest definition counts
+    agent = _new_definition(work, run)
     run = work.save(run, state=after(RUN, run.state, RunEvent.BEGIN), agent=None)
-    work.save_chat(status=ChatStatus.BUSY, run_id=run.id, output=None, **(dict(agent) if agent else {}))
+    work.save_chat(status=ChatStatus.BUSY, run_id=run.id, output=None, **_taken_over(agent))
     for message_id, status in (
         (run.user_message_id, ChatMessageStatus.READY),
         (run.assistant_message_id, ChatMessageStatus.PENDING),
@@ -161,6 +163,7 @@ def _chat_for(tx: Writing, request: Start) -> Work:
                 id=new_id(),
                 owner=request.owner,
                 agent=request.agent,
+                given=request.given,
                 agent_ref=request.agent_ref,
                 agent_id=request.agent_id,
                 agent_version_id=request.agent_version_id,
@@ -198,11 +201,23 @@ def _new_run(work: Work, request: Start) -> tuple[RunRecord, MessageRecord, Mess
     return run, user, answer
 
 
+def _new_definition(work: Work, run: RunRecord) -> RunAgent | None:
+    """SDKs send the agent with every message: the newest definition counts, but the same one undoes no hand-off."""
+    agent = run.agent
+    given = (agent.given or agent.agent) if agent else None
+    return None if given is not None and given == work.chat.handed_over_from else agent
+
+
+def _taken_over(agent: RunAgent | None) -> dict[str, Any]:
+    return {} if agent is None else {**dict(agent), "handed_over_from": None}
+
+
 def _new_agent(request: Start) -> RunAgent | None:
     if request.agent is None:
         return None
     return RunAgent(
         agent=request.agent,
+        given=request.given,
         agent_ref=request.agent_ref,
         agent_id=request.agent_id,
         agent_version_id=request.agent_version_id,
@@ -222,15 +237,25 @@ def _user_content(request: Start) -> list[dict[str, Any]]:
 def _close_open_calls(work: Work, run: RunRecord) -> None:
     touched: list[str] = []
     for invocation in work.open_invocations(run):
-        work.save(invocation, status=after(INVOCATION, invocation.status, InvocationEvent.STOP))
+        work.save(invocation, status=after(INVOCATION, invocation.status, InvocationEvent.STOP), callback_token=None)
+        _let_go(work, invocation)
         touched.append(invocation.message_id)
     for interrupt in work.pending_interrupts():
         if interrupt.run_id == run.id:
             status = after(INTERRUPT, interrupt.status, InterruptEvent.CANCEL)
-            work.save(interrupt, status=status, resolved_at=work.tx.now)
+            saved = work.save(interrupt, status=status, resolved_at=work.tx.now)
+            work.tx.tell(saved.id, saved.version)
     for message_id in dict.fromkeys(touched):
         if message_id != run.message_id:
             work.tell_message(message_id)
+
+
+def _let_go(work: Work, invocation: InvocationRecord) -> None:
+    """Whoever carries the call out is told to stop."""
+    if invocation.type is not ToolType.CLIENT:
+        key = invocations.wake_key(invocation.id)
+        work.tx.clear_wake(key)
+        work.tx.cut(key)
 
 
 def _close_message(work: Work, run: RunRecord, *, state: AgentRunState, error: str | None) -> None:

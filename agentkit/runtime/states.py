@@ -141,6 +141,7 @@ INVOCATION: Final[dict[ToolInvocationStatus, dict[InvocationEvent, ToolInvocatio
         InvocationEvent.STOP: _V.CANCELLED,
     },
     _V.IN_PROGRESS: {
+        InvocationEvent.HAND_OVER: _V.AWAITING_INPUT,  # a webhook that will call back
         InvocationEvent.RESULT: _V.COMPLETED,
         InvocationEvent.ERROR: _V.FAILED,
         InvocationEvent.STOP: _V.CANCELLED,

@@ -81,6 +81,7 @@ class InternalToolsConfig(Wire):
     widget: bool | None = None
     finish: bool | None = None
     skills: bool | None = None
+    meta: bool | None = None
     host_context: bool | None = None
 
 

@@ -189,7 +189,8 @@ class ToolInvocation(Owned):
     """A tool call and how far it is (`ToolInvocationDTO`).
 
     `id` is what `/tools/{id}` takes, `tool_invocation_id` the model's own id of the call. `result` is the text the
-    model reads; `execution_id` is a task (app tools) or a chat (agent tools).
+    model reads, `attachments` are the files that came with it; `execution_id` is a task (app tools) or a chat (agent
+    tools).
     """
 
     chat_message_id: str = ""
@@ -203,6 +204,7 @@ class ToolInvocation(Owned):
     widget: Widget | None = None
     execution_id: str | None = None
     action: str | None = None
+    attachments: list[FileRef] | None = None
 
 
 class ChatMessage(Owned):
@@ -413,9 +415,13 @@ class RejectTool(Wire):
 
 
 class ResolveInterrupt(Wire):
-    """The body of `POST /interrupts/{id}/resolve`: `decision` is allow or deny; the rest is as in `Decide`."""
+    """The body of `POST /interrupts/{id}/resolve`: `decision` is allow or deny; the rest is as in `Decide`.
+
+    `data` answers a question that is no approval.
+    """
 
     decision: Open[InterruptResolution] = ""
+    data: Any = None
     arguments: dict[str, Any] | None = None
     arguments_hash: str | None = None
     note: str | None = None

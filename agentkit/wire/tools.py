@@ -100,15 +100,21 @@ class AppToolConfig(Wire):
     session_enabled: bool = False
     setup: Any = None
     input: Any = None
+    fixed_input: dict[str, Any] | None = None
     input_schema: dict[str, Any] | None = None
 
 
 class AgentToolConfig(Wire):
-    """A tool that asks another agent."""
+    """A tool that asks another agent: a stored one by `ref`, or one that comes along as `config` (ours).
+
+    `handoff`: the other agent takes the chat over, instead of answering in a chat of its own.
+    """
 
     ref: str | None = None
     id: str | None = None
     version_id: str | None = None
+    config: dict[str, Any] | None = None
+    handoff: bool = False
     input_schema: dict[str, Any] | None = None
 
 
@@ -117,6 +123,7 @@ class HookToolConfig(Wire):
 
     url: str = ""
     secret: str | None = None
+    secret_ref: str | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
 
@@ -146,11 +153,17 @@ class HttpToolConfig(Wire):
 
 
 class McpToolConfig(Wire):
-    """A tool of an MCP server, named by `integration_id` or, in the newest form, by `server`."""
+    """A tool of an MCP server, named by `integration_id` or, in the newest form, by `server`.
+
+    `tool_name` `*` (ours) is every tool of the server, or those of `only`. `approval` says what decides whether a
+    person is asked: the server's annotations (the default), `always` or `never`.
+    """
 
     integration_id: str | None = None
     server: str | None = None
     tool_name: str = ""
+    only: list[str] | None = None
+    approval: str | None = None
     input_schema: dict[str, Any] | None = None
 
 
@@ -164,7 +177,9 @@ class InternalToolConfig(Wire):
 class AgentTool(Wire):
     """One tool of an agent: what the model is told, and under the name of its `type` who acts.
 
-    `approval_timeout` is in seconds, 0 = for ever. An entry that came as `{"schema": {...}}` is read as what is inside
+    `approval_timeout` is in seconds, 0 = for ever. `timeout` (seconds for one attempt), `idempotent` (a second attempt
+    does no harm) and `retries` (further attempts where that is so) are our own. An entry that came as
+    `{"schema": {...}}` is read as what is inside
     (protocol.md 6.7: a headless JavaScript caller sends builder results as they are).
     """
 
@@ -174,6 +189,9 @@ class AgentTool(Wire):
     type: Open[ToolType] = ""
     require_approval: bool = False
     approval_timeout: float | None = None
+    timeout: float | None = None
+    idempotent: bool | None = None
+    retries: int | None = None
     client: ClientToolConfig | None = None
     app: AppToolConfig | None = None
     agent: AgentToolConfig | None = None

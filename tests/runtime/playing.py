@@ -16,6 +16,8 @@ from agentkit.testing import Scripted
 from agentkit.wire import RunAgentRequest, SubmitToolResult
 
 OWNER = "local"
+PLATFORM = ("limits", "executors", "secrets", "agents", "apps", "mcp", "allow_hosts", "fleet")
+"""What `playing` gives to the platform; the rest is the agent's."""
 
 
 def client_tool(name: str = "look", *, approval: bool = False, **more: Any) -> dict[str, Any]:
@@ -93,10 +95,10 @@ def texts(chat: dict[str, Any], role: str = "assistant") -> list[str]:
 
 @asynccontextmanager
 async def playing(*steps: Any, db: str | Path = ":memory:", **config: Any) -> AsyncGenerator[Play]:
-    """A platform whose model says these steps; `limits` goes to the platform, the rest to the agent."""
+    """A platform whose model says these steps; `PLATFORM` names what goes to the platform, the rest is the agent's."""
     model = Scripted(steps)
-    limits = config.pop("limits", None)
+    options = {name: config.pop(name) for name in PLATFORM if name in config}
     async with open_platform(
-        db=db, providers={"scripted": model}, environ={}, synchronous="OFF", limits=limits
+        db=db, providers={"scripted": model}, environ={}, synchronous="OFF", **options
     ) as platform:
         yield Play(platform, model, {"core_app": {"ref": "scripted/model"}, **config})

@@ -121,6 +121,9 @@ def invocation(record: InvocationRecord, *, cut: bool = False) -> dict[str, Any]
             "status": record.status,
             "result": result[:RESULT_IN_STREAM] if is_cut and result is not None else result,
             "data": record.data,
+            "widget": record.widget,
+            "execution_id": record.execution_id,
+            "attachments": record.files or None,
         }
     ).to_wire()
     if is_cut:

@@ -91,14 +91,26 @@ def _tool(tool: ModelTool) -> dict[str, Any]:
 def _messages(request: ModelRequest, quirks: Quirks) -> Iterator[dict[str, Any]]:
     if request.system_prompt:
         yield {"role": "system", "content": request.system_prompt}
+    shown: list[str] = []  # images of tool results: the dialect takes them from a user only, behind all the results
     for message in request.messages:
+        if message.role != "tool" and shown:
+            yield _images(shown)
+            shown = []
         match message.role:
             case "assistant":
                 yield _assistant(message)
             case "tool":
                 yield {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+                shown += message.images
             case _:
                 yield {"role": message.role, "content": _content(message, quirks)}
+    if shown:
+        yield _images(shown)
+
+
+def _images(uris: Sequence[str]) -> dict[str, Any]:
+    parts = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
+    return {"role": "user", "content": [{"type": "text", "text": "The images of the tool results:"}, *parts]}
 
 
 def _assistant(message: ModelMessage) -> dict[str, Any]:
