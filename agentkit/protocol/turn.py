@@ -202,7 +202,7 @@ class _Heard:
     """A reading and where it came from: the stream, or the fetch of that number.
 
     `next_fetch`: the first fetch that was sent after it. `is_stale`: the stream spoke of the run after the fetch was
-    sent. `untold`: what the caller is to see only if this ends the turn.
+    sent, or has told the end of a message that the fetch shows unfinished. `untold`: what the caller is to see only if this ends the turn.
     """
 
     reading: Reading
@@ -373,9 +373,8 @@ class TurnMachine:
         except RemoteProtocolError as error:
             return self._fetch_failed(error)
         self._link.fetched()
-        for data in each_message:
-            self._read_fetched_message(data)
-        self._hear_fetched(seq, reading, Emit("wire", found, "chats", fetched=True))
+        are_behind = [self._read_fetched_message(data) for data in each_message]
+        self._hear_fetched(seq, reading, Emit("wire", found, "chats", fetched=True), is_behind=any(are_behind))
         self._weigh_again()
         self._close_gap(seq)
         self._fetch_if_owed()
@@ -536,16 +535,18 @@ class TurnMachine:
             self._read_invocation(invocation)
         self._look_at_answer()
 
-    def _read_fetched_message(self, data: Object) -> None:
+    def _read_fetched_message(self, data: Object) -> bool:
+        """Whether the stream had told its end, so that the fetch is older than what was heard."""
         try:
             message = Message.of(data)
         except RemoteProtocolError as error:
             self._complain(error)
-            return
-        is_older = message.id in self._told_messages and not message.is_over
-        if not is_older and not self._is_behind(message):
+            return False
+        is_older, is_behind = message.id in self._told_messages and not message.is_over, self._is_behind(message)
+        if not is_older and not is_behind:
             self._out.append(Emit("wire", data, "chat_messages", fetched=True))
         self._read_message(message)
+        return is_behind
 
     def _is_behind(self, message: Message) -> bool:
         """Whether it is an unfinished copy of a message that was heard as finished: a fetch and the stream crossed."""
@@ -579,14 +580,14 @@ class TurnMachine:
             self._announced.add(id_)
             self._out.append(Emit("tool_call", invocation.raw))
 
-    def _hear_fetched(self, seq: int, reading: Reading, emit: Emit) -> None:
+    def _hear_fetched(self, seq: int, reading: Reading, emit: Emit, *, is_behind: bool) -> None:
         """The caller sees a fetched chat if it is news: not older than the stream, nor another turn's end."""
         is_stale = self._stream_readings > self._readings_at_fetch
         is_news = not is_stale and not self._facts.is_over(reading)
         if is_news:
             self._out.append(emit)
             self._facts.learn_interrupts(reading)
-        self._hear(_Heard(reading, self._fetches.next, seq, is_stale, untold=None if is_news else emit))
+        self._hear(_Heard(reading, self._fetches.next, seq, is_stale or is_behind, untold=None if is_news else emit))
 
     def _hear(self, heard: _Heard, *, is_past: bool = False) -> None:
         if self.state is TurnState.DONE:

@@ -38,6 +38,10 @@ def test_every_turn_ends_as_its_run_did(chunk: int) -> None:
     assert set(outcomes) == {"completed", "failed", "canceled", "rejected", "parked"}
 
 
+def test_a_fetch_that_is_older_than_the_messages_of_the_stream_parks_nothing() -> None:
+    assert turn_oracle.play(308_460) == "failed"  # the stream had told the end of the last message, the fetch had not
+
+
 def test_random_turns_visit_every_cell_of_the_tables() -> None:
     seen: set[turn_spy.Cell] = set()
     with turn_spy.watching(seen):
