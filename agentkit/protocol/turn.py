@@ -202,7 +202,8 @@ class _Heard:
     """A reading and where it came from: the stream, or the fetch of that number.
 
     `next_fetch`: the first fetch that was sent after it. `is_stale`: the stream spoke of the run after the fetch was
-    sent, or has told the end of a message that the fetch shows unfinished. `untold`: what the caller is to see only if this ends the turn.
+    sent, or has told the end of a message that the fetch shows unfinished. `untold`: what the caller is to see only if
+    this ends the turn.
     """
 
     reading: Reading
