@@ -9,6 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 HISTORIES ?= 1000000
 TASKS ?= 2000
+RUNS ?= 1000
 WORKERS ?= auto
 ARGS ?=
 
@@ -62,8 +63,9 @@ fuzz: $(VENV)/.dev ## drive the turn machine through HISTORIES random histories
 thorough: $(VENV)/.dev ## run all tests, also what `make test` leaves out: the heavy ones on trio too
 	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal --inline-snapshot=disable --thorough $(ARGS)
 
-soak: $(VENV)/.dev ## run TASKS short tasks through kills of workers and of the server (ARGS="--seed 7")
+soak: $(VENV)/.dev ## run TASKS tasks and RUNS tool runs through kills of workers, servers, tools (ARGS="--seed 7")
 	$(call timed,soak,$(PY) -m tests.soak --tasks $(TASKS) $(ARGS))
+	$(call timed,tool runs,$(PY) -m tests.soak.toolruns --runs $(RUNS))
 
 schemas: $(VENV)/.core ## write the JSON Schemas and openapi.json into schemas/
 	$(call timed,schemas,$(call write_schemas,schemas))

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from agentkit.client.results import TurnResult as TurnResult
     from agentkit.client.sessions import AsyncSession as AsyncSession
     from agentkit.client.sessions import Session as Session
+    from agentkit.client.skills import skills_from as skills_from
     from agentkit.client.task_streams import AsyncTaskStream as AsyncTaskStream
     from agentkit.client.task_streams import TaskStream as TaskStream
     from agentkit.client.turns import AsyncTurn as AsyncTurn
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from agentkit.protocol.events import ApprovalRequested as ApprovalRequested
     from agentkit.protocol.events import ApprovalResolved as ApprovalResolved
     from agentkit.protocol.events import ChatChanged as ChatChanged
+    from agentkit.protocol.events import ChildEvent as ChildEvent
     from agentkit.protocol.events import Fault as Fault
     from agentkit.protocol.events import LinkChanged as LinkChanged
     from agentkit.protocol.events import MessageChanged as MessageChanged
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
     from agentkit.protocol.events import Unknown as Unknown
     from agentkit.runtime.open import FleetConfig as FleetConfig
     from agentkit.tools import ToolContext as ToolContext
+    from agentkit.tools import ToolOutput as ToolOutput
     from agentkit.tools import agent_tool as agent_tool
     from agentkit.tools import any_of as any_of
     from agentkit.tools import app_tool as app_tool
@@ -125,9 +128,11 @@ if TYPE_CHECKING:
     from agentkit.tools import http_tool as http_tool
     from agentkit.tools import integer as integer
     from agentkit.tools import internal_tools as internal_tools
+    from agentkit.tools import mcp_server as mcp_server
     from agentkit.tools import mcp_tool as mcp_tool
     from agentkit.tools import number as number
     from agentkit.tools import obj as obj
+    from agentkit.tools import openapi_tools as openapi_tools
     from agentkit.tools import optional as optional
     from agentkit.tools import string as string
     from agentkit.tools import tool as tool
@@ -191,6 +196,7 @@ _HOMES = {
         "AsyncSession",
         "Session",
     ),
+    "agentkit.client.skills": ("skills_from",),
     "agentkit.client.task_streams": (
         "AsyncTaskStream",
         "TaskStream",
@@ -238,6 +244,7 @@ _HOMES = {
         "ApprovalRequested",
         "ApprovalResolved",
         "ChatChanged",
+        "ChildEvent",
         "Fault",
         "LinkChanged",
         "MessageChanged",
@@ -257,6 +264,7 @@ _HOMES = {
     "agentkit.runtime.open": ("FleetConfig",),
     "agentkit.tools": (
         "ToolContext",
+        "ToolOutput",
         "agent_tool",
         "any_of",
         "app_tool",
@@ -267,9 +275,11 @@ _HOMES = {
         "http_tool",
         "integer",
         "internal_tools",
+        "mcp_server",
         "mcp_tool",
         "number",
         "obj",
+        "openapi_tools",
         "optional",
         "string",
         "tool",

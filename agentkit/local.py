@@ -13,7 +13,7 @@ runs it in the loop that enters it, asyncio or trio.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from agentkit.client.inference import AsyncInference, Inference
 from agentkit.errors import UsageError
 from agentkit.inprocess import BASE_URL, FORKED, AsyncInProcess, InProcess
 from agentkit.runtime.budgets import Limits
+from agentkit.runtime.mcp.config import McpServerSpec
 from agentkit.runtime.open import FleetConfig, open_platform
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ports import ModelProvider
@@ -45,7 +46,11 @@ class Runtime:
     `{"me/echo": "path/to/folder"}`; `apps_folder`: where what is made for them is kept, their environments above all
     (default: beside the database; several runtimes may share one); `compat`: `import inferencesh` means agentkit in all
     of them, also where no line of theirs shows it. `workers`: how many processes run them at most (default: one per
-    processor), or a `FleetConfig`; `secrets`: what apps that name them find in their environment.
+    processor), or a `FleetConfig`; `secrets`: what tools and apps that name them
+    find. `integrations`: providers that can be connected, beside the known ones, or more about those. `mcp`: MCP
+    servers by name, as in `{"time": "mcp-server-time"}` or `{"docs": "https://docs.example/mcp"}`. `allow_hosts`: what
+    HTTP tools and webhooks may reach although it is not public, as in `["10.0.0.0/8", "localhost:8080"]`;
+    `public_url`: where others reach this runtime, for webhooks that call back.
     """
 
     def __init__(
@@ -61,6 +66,10 @@ class Runtime:
         compat: bool = False,
         workers: int | FleetConfig | None = None,
         secrets: Mapping[str, str] | None = None,
+        integrations: Mapping[str, Any] | None = None,
+        mcp: Mapping[str, McpServerSpec] | None = None,
+        allow_hosts: Sequence[str] = (),
+        public_url: str | None = None,
         limits: Limits | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -75,6 +84,10 @@ class Runtime:
             "compat": compat,
             "fleet": workers if isinstance(workers, FleetConfig | None) else FleetConfig(size=workers),
             "secrets": secrets,
+            "integrations": integrations,
+            "mcp": mcp,
+            "allow_hosts": allow_hosts,
+            "public_url": public_url,
             "limits": limits,
             "environ": environ,
         }

@@ -75,8 +75,20 @@ def serve(
         str | None, typer.Option(help="Seconds a task may run where its app does not say. [default: 3600]")
     ] = None,
     secrets: Annotated[
-        str | None, typer.Option(metavar="FILE", help="KEY=VALUE lines for the apps that name the keys.")
+        str | None, typer.Option(metavar="FILE", help="KEY=VALUE lines for the tools and apps that name the keys.")
     ] = None,
+    integrations: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Providers to connect, beside the known ones: JSON or YAML.")
+    ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=COMMAND or NAME=URL of an MCP server, or a JSON file with `mcpServers`."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="What tools may reach although it is not public: 10.0.0.0/8, localhost:8080, wiki.internal."),
+    ] = None,
+    public_url: Annotated[str | None, typer.Option(help="Where others reach this server: webhooks call back.")] = None,
     rate_limits: Annotated[
         str | None,
         typer.Option(
@@ -94,12 +106,15 @@ def serve(
     Each option can be set in the environment too: AGENTKIT_HOST, AGENTKIT_PORT, AGENTKIT_DB, AGENTKIT_API_KEY,
     AGENTKIT_MODEL, AGENTKIT_ALIASES, AGENTKIT_CORS_ORIGINS, AGENTKIT_HOST_NAMES, AGENTKIT_MAX_BODY_BYTES,
     AGENTKIT_MAX_UPLOAD_BYTES, AGENTKIT_WORKERS, AGENTKIT_WORKER_MEMORY, AGENTKIT_TASK_TIMEOUT,
-    AGENTKIT_SECRETS_FILE, AGENTKIT_RATE_LIMITS, AGENTKIT_LOG_LEVEL. Model keys come from OPENAI_API_KEY and its kin;
-    without any, offline/extract answers.
+    AGENTKIT_SECRETS_FILE, AGENTKIT_INTEGRATIONS_FILE, AGENTKIT_MCP, AGENTKIT_ALLOW_HOSTS, AGENTKIT_PUBLIC_URL,
+    AGENTKIT_RATE_LIMITS, AGENTKIT_LOG_LEVEL. Stored secrets are sealed with AGENTKIT_SECRET_KEY, or the file
+    AGENTKIT_SECRET_KEY_FILE [default: <db>.key]. Model keys come from OPENAI_API_KEY and its kin; without any,
+    offline/extract answers.
 
     \b
     agentkit serve --db agentkit.db
     agentkit serve --db agentkit.db --workers 4 --worker-memory 2g --secrets apps.env
+    agentkit serve --mcp "time=mcp-server-time" --allow-host localhost:8080
     """
     config = ServerConfig.resolve(
         environ=os.environ,
@@ -117,6 +132,10 @@ def serve(
         worker_memory=worker_memory,
         task_timeout=task_timeout,
         secrets_file=secrets,
+        integrations_file=integrations,
+        mcp=mcp,
+        allow_hosts=allow_host,
+        public_url=public_url,
         rate_limits=rate_limits,
         log_level=log_level,
     )
@@ -170,6 +189,10 @@ async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
             keys=config.api_keys,
             fleet=_fleet(config),
             secrets_file=config.secrets_file or None,
+            integrations_file=config.integrations_file or None,
+            mcp=config.mcp,
+            allow_hosts=config.allow_hosts,
+            public_url=config.public_url or None,
             max_upload_bytes=config.max_upload_bytes,
         ) as platform:
             app = create_app(platform, config=config)

@@ -18,6 +18,7 @@ from agentkit.client.uploads import UploadFileOptions
 from agentkit.client.watching import watch, watch_async
 from agentkit.protocol import api, flows
 from agentkit.protocol.events import ChatChanged, MessageChanged, TurnEvent
+from agentkit.tools.result import ToolOutput
 from agentkit.wire import (
     Chat,
     ChatMessage,
@@ -33,11 +34,19 @@ __all__ = ["Agent", "AsyncAgent"]
 T = TypeVar("T")
 
 
-def _submission(result_or_action: Any) -> SubmitToolResult:
-    """Text as it is; anything else as JSON text, a widget action too (protocol.md 6.5)."""
-    if isinstance(result_or_action, str):
-        return SubmitToolResult(result=result_or_action)
-    return SubmitToolResult(result=to_json(result_or_action).decode())
+def _submission(invocation_id: str, result_or_action: Any) -> flows.Flow[None]:
+    """Text as it is; anything else as JSON text, a widget action too; files are uploaded first (protocol.md 6.5)."""
+    is_output = isinstance(result_or_action, ToolOutput)
+    result, files = (result_or_action.text, result_or_action.files) if is_output else (result_or_action, ())
+    attached = yield from uploads.attach(files)
+    text = result if isinstance(result, str) else to_json(result).decode()
+    body = SubmitToolResult.parse({"result": text} | ({"attachments": attached} if attached else {}))
+    yield from flows.once(api.SUBMIT_TOOL_RESULT.call(body, invocation_id=invocation_id))
+
+
+def _response(action: str | Mapping[str, Any], form_data: Mapping[str, Any] | None) -> dict[str, Any]:
+    done = {"type": action} if isinstance(action, str) else dict(action)
+    return {"action": done, "form_data": None if form_data is None else dict(form_data)}
 
 
 class Agent(Generic[T]):
@@ -169,8 +178,24 @@ class Agent(Generic[T]):
     # -- calls and questions ---------------------------------------------------------------------------------------
 
     def submit_tool_result(self, tool_id: str, result_or_action: Any) -> None:
-        """Answers a client tool (text, or anything JSON carries) or a widget (`{"action": ..., "form_data": ...}`)."""
-        self._transport.send(api.SUBMIT_TOOL_RESULT.call(_submission(result_or_action), invocation_id=tool_id))
+        """Answers a client tool (text, anything JSON carries, a `ToolOutput` with files), or a widget.
+
+        A widget's answer is `{"action": ..., "form_data": ...}`.
+        """
+        self._transport.run(_submission(tool_id, result_or_action))
+
+    def respond(
+        self,
+        invocation_id: str,
+        action: str | Mapping[str, Any],
+        form_data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Answers a widget: the type of one of its actions (or `{"type": ..., "payload": ...}`), and its fields' values.
+
+        `pending` lists widgets that wait, `interrupt.widget` is what to show. InvalidInputError: a required field is
+        missing, or there is no such action or choice. `reject` closes it without an answer.
+        """
+        self._transport.run(_submission(invocation_id, _response(action, form_data)))
 
     def pending(self, chat_id: str | None = None) -> list[Interrupt]:
         """What waits for a person; `resource_id` is the invocation, `meta` holds tool name and arguments."""
@@ -319,8 +344,24 @@ class AsyncAgent(Generic[T]):
     # -- calls and questions ---------------------------------------------------------------------------------------
 
     async def submit_tool_result(self, tool_id: str, result_or_action: Any) -> None:
-        """Answers a client tool (text, or anything JSON carries) or a widget (`{"action": ..., "form_data": ...}`)."""
-        await self._transport.send(api.SUBMIT_TOOL_RESULT.call(_submission(result_or_action), invocation_id=tool_id))
+        """Answers a client tool (text, anything JSON carries, a `ToolOutput` with files), or a widget.
+
+        A widget's answer is `{"action": ..., "form_data": ...}`.
+        """
+        await self._transport.run(_submission(tool_id, result_or_action))
+
+    async def respond(
+        self,
+        invocation_id: str,
+        action: str | Mapping[str, Any],
+        form_data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Answers a widget: the type of one of its actions (or `{"type": ..., "payload": ...}`), and its fields' values.
+
+        `pending` lists widgets that wait, `interrupt.widget` is what to show. InvalidInputError: a required field is
+        missing, or there is no such action or choice. `reject` closes it without an answer.
+        """
+        await self._transport.run(_submission(invocation_id, _response(action, form_data)))
 
     async def pending(self, chat_id: str | None = None) -> list[Interrupt]:
         """What waits for a person; `resource_id` is the invocation, `meta` holds tool name and arguments."""

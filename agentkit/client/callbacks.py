@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.protocol.events import ChatChanged, MessageChanged, ToolAwaited, ToolStarted, TurnEvent
+from agentkit.protocol.events import ChatChanged, ChildEvent, MessageChanged, ToolAwaited, ToolStarted, TurnEvent
 from agentkit.wire import Chat, ChatMessage, ToolInvocation
 
 __all__ = ["Callbacks", "ToolCallInfo"]
@@ -41,8 +41,12 @@ class Callbacks:
                 jobs.append(lambda: on_message(event.message))
             case ChatChanged() if on_chat is not None:
                 jobs.append(lambda: on_chat(event.chat))
-            case ToolStarted() | ToolAwaited() if on_tool_call is not None:
-                jobs.append(lambda: on_tool_call(_call_info(event.invocation)))
+            case (
+                ToolStarted(invocation=invocation)
+                | ToolAwaited(invocation=invocation)
+                | ChildEvent(event=ToolStarted(invocation=invocation) | ToolAwaited(invocation=invocation))
+            ) if on_tool_call is not None:
+                jobs.append(lambda: on_tool_call(_call_info(invocation)))
             case _:
                 pass
         return jobs

@@ -48,7 +48,7 @@ class Conversation(Generic[T]):
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        self.handlers = Handlers(self.definition.toolbox.handlers, timeout_seconds=self.tool_timeout_seconds)
+        self.handlers = Handlers(self.definition.toolbox.everywhere(), timeout_seconds=self.tool_timeout_seconds)
 
     def reset(self) -> None:
         """Forgets the chat, and leaves a turn under way: the next message starts a new one."""
@@ -74,6 +74,7 @@ class Conversation(Generic[T]):
             self.chat_id,
             None if text is None else self.body(text, attachments),
             tools=self.handlers.names(),
+            tools_below=self.handlers.names_below(),
             calls=self.calls,
             streams=stream,
             when_parked="wait" if when_parked == "wait" else "return",

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from agentkit.errors import UsageError
 from agentkit.protocol.refs import Reference
+from agentkit.tools.config import agent_config
 from agentkit.tools.output import Output, output_of
-from agentkit.tools.schema import check_schema
 from agentkit.tools.toolbox import Toolbox
 
 __all__ = ["Definition"]
@@ -42,21 +42,8 @@ class Definition(Generic[T]):
             raise UsageError(f"an agent is 'namespace/name@version' or a config, not {type(agent).__name__}")
         given = cast("Mapping[str, Any]", agent)
         toolbox = Toolbox.of([*(given.get("tools") or ()), *tools])
-        return Definition(None, _config(given, toolbox, output), toolbox, output)
+        return Definition(None, agent_config(given, toolbox, output), toolbox, output)
 
     def parse(self, value: Any) -> T:
         """The output as the caller wants it. Raises ToolArgumentsError."""
         return cast("T", value) if self.output is None else self.output.parse(value)
-
-
-def _config(given: Mapping[str, Any], toolbox: Toolbox, output: Output[Any] | None) -> dict[str, Any]:
-    config = {**given, "tools": [dict(spec) for spec in toolbox.specs]}
-    if output is not None:
-        config["output_schema"] = dict(output.schema)
-        config["internal_tools"] = {**(given.get("internal_tools") or {}), "finish": True}
-    elif config.get("output_schema") is not None:
-        check_schema(config["output_schema"], what="output_schema")
-    core = config.get("core_app")
-    if isinstance(core, str):
-        config["core_app"] = {"ref": core}
-    return config

@@ -20,10 +20,11 @@ from agentkit.client.crew import Crew
 from agentkit.client.drive_sync import Input
 from agentkit.client.handlers import Handlers, Started
 from agentkit.client.loop import given_up_after, hear
-from agentkit.client.requests import post_decision, post_result, post_run, stream_path
+from agentkit.client.requests import fetch_chat, post_decision, post_result, post_run, stream_path
 from agentkit.client.transport import AsyncTransport
+from agentkit.client.uploads import attach
 from agentkit.errors import AgentKitError
-from agentkit.protocol import api, flows
+from agentkit.protocol import api
 from agentkit.protocol.effects import (
     CancelTool,
     CloseStream,
@@ -191,15 +192,16 @@ class AsyncDrive:
 
     async def _fetch(self, effect: FetchChat) -> None:
         try:
-            chat, messages = await self._transport.run(flows.chat_with_messages(effect.chat_id))
+            found = await self._transport.run(fetch_chat(effect))
         except AgentKitError as error:
             failure = error
             self.put(lambda machine: machine.fetch_failed(effect.seq, failure))
         else:
-            self.put(lambda machine: machine.fetched(effect.seq, chat, messages))
+            self.put(lambda machine: machine.fetched(effect.seq, *found))
 
     async def _post_result(self, effect: PostResult) -> None:
-        call = post_result(effect, failed=self._handlers.has_failed(effect.id))
+        handlers, id_ = self._handlers, effect.id
+        call = post_result(effect, failed=handlers.has_failed(id_), files=handlers.files(id_))
         try:
             await self._transport.send(call)
         except anyio.get_cancelled_exc_class():
@@ -230,7 +232,7 @@ class AsyncDrive:
 
     async def _run_tool(self, started: Started, scope: anyio.CancelScope) -> None:
         with scope:
-            result = await started.run_async(self._crew)
+            result = await started.run_async(self._crew, lambda files: self._transport.run(attach(files)))
             self.put(lambda machine: machine.tool_finished(started.effect.id, result))
 
     def _progress(self, told: Emit) -> None:

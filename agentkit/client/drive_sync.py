@@ -12,9 +12,10 @@ from collections.abc import Callable, Generator
 
 from agentkit.client.handlers import Handlers, Started
 from agentkit.client.loop import Loop
-from agentkit.client.requests import post_decision, post_result, post_run, stream_path
+from agentkit.client.requests import fetch_chat, post_decision, post_result, post_run, stream_path
 from agentkit.client.transport import Transport
-from agentkit.protocol import api, flows
+from agentkit.client.uploads import attach
+from agentkit.protocol import api
 from agentkit.protocol.calls import Call
 from agentkit.protocol.effects import (
     CancelTool,
@@ -99,7 +100,7 @@ class Drive(Loop[TurnMachine]):
                 )
             case FetchChat():
                 self._ask(
-                    lambda: self._transport.run(flows.chat_with_messages(effect.chat_id)),
+                    lambda: self._transport.run(fetch_chat(effect)),
                     then=lambda machine, found: machine.fetched(effect.seq, *found),
                     failed=lambda machine, error: machine.fetch_failed(effect.seq, error),
                 )
@@ -126,7 +127,8 @@ class Drive(Loop[TurnMachine]):
 
         def request() -> None:
             try:
-                self._transport.send(post_result(effect, failed=self._handlers.has_failed(effect.id)))
+                handlers, id_ = self._handlers, effect.id
+                self._transport.send(post_result(effect, failed=handlers.has_failed(id_), files=handlers.files(id_)))
             finally:
                 self._posting.discard(done)
                 done.set()
@@ -140,11 +142,11 @@ class Drive(Loop[TurnMachine]):
     def _run_tool(self, effect: RunTool) -> None:
         started = self._handlers.start(effect, chat_id=self.machine.chat_id or "", tell=self._progress)
         self._running[effect.id] = started
-        if (seconds := self._handlers.timeout_seconds) is not None:
+        if (seconds := started.timeout_seconds) is not None:
             self.start_timer(f"tool {effect.id}", seconds, lambda machine: self._time_out(machine, started))
 
         def job() -> None:
-            result = started.run_sync()
+            result = started.run_sync(lambda files: self._transport.run(attach(files)))
             self.put(lambda machine: self._finish(machine, started, result))
 
         self._do(job)

@@ -11,6 +11,7 @@ import httpx
 from agentkit.client.agent import Agent, AsyncAgent
 from agentkit.client.apps import Apps, AsyncApps
 from agentkit.client.config import ClientConfig, configure
+from agentkit.client.credentials import AsyncIntegrations, AsyncSecrets, Integrations, Secrets
 from agentkit.client.files import AsyncFiles, Files
 from agentkit.client.resources import Agents, AsyncAgents
 from agentkit.client.sessions import AsyncSession, AsyncSessions, Opening, Session, SessionOptions, Sessions
@@ -36,6 +37,8 @@ class Inference:
     agents: Agents
     apps: Apps
     files: Files
+    integrations: Integrations
+    secrets: Secrets
     sessions: Sessions
     tasks: Tasks
 
@@ -57,6 +60,8 @@ class Inference:
         self.agents = Agents(self._transport)
         self.apps = Apps(self._transport)
         self.files = Files(self._transport)
+        self.integrations = Integrations(self._transport)
+        self.secrets = Secrets(self._transport)
         self.sessions = Sessions(self._transport)
         self.tasks = Tasks(self._transport)
 
@@ -171,6 +176,8 @@ class AsyncInference:
     agents: AsyncAgents
     apps: AsyncApps
     files: AsyncFiles
+    integrations: AsyncIntegrations
+    secrets: AsyncSecrets
     sessions: AsyncSessions
     tasks: AsyncTasks
 
@@ -192,6 +199,8 @@ class AsyncInference:
         self.agents = AsyncAgents(self._transport)
         self.apps = AsyncApps(self._transport)
         self.files = AsyncFiles(self._transport)
+        self.integrations = AsyncIntegrations(self._transport)
+        self.secrets = AsyncSecrets(self._transport)
         self.sessions = AsyncSessions(self._transport)
         self.tasks = AsyncTasks(self._transport)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from agentkit.client.config import ClientConfig
-from agentkit.protocol import api
-from agentkit.protocol.effects import OpenStream, PostDecision, PostResult, PostRun
+from agentkit.protocol import api, flows
+from agentkit.protocol.effects import FetchChat, OpenStream, PostDecision, PostResult, PostRun
 from agentkit.protocol.endpoint import Call
-from agentkit.wire import Decide, RejectTool, RunAgentRequest, SubmitToolResult
+from agentkit.wire import Decide, FileRef, RejectTool, RunAgentRequest, SubmitToolResult
 
-__all__ = ["post_decision", "post_result", "post_run", "stream_path"]
+__all__ = ["fetch_chat", "post_decision", "post_result", "post_run", "stream_path"]
 
 KEY = "idempotency_key"  # of a turn's body: taken out before it travels
 
@@ -24,9 +25,10 @@ def post_run(effect: PostRun, config: ClientConfig) -> Call[Any]:
     return call.keyed(key) if config.honours_keys else call
 
 
-def post_result(effect: PostResult, *, failed: bool) -> Call[None]:
+def post_result(effect: PostResult, *, failed: bool, files: Sequence[FileRef] = ()) -> Call[None]:
     """POST /tools/{id}; the key names the invocation and the result, so a repeated answer is one answer."""
-    body = SubmitToolResult.parse({"result": effect.result} | ({"failed": True} if failed else {}))
+    more = {"failed": True} if failed else {"attachments": [each.to_wire() for each in files]} if files else {}
+    body = SubmitToolResult.parse({"result": effect.result, **more})
     digest = hashlib.sha256(effect.result.encode("utf-8", "surrogatepass")).hexdigest()
     return api.SUBMIT_TOOL_RESULT.call(body, invocation_id=effect.id).keyed(f"{effect.id}-{digest[:32]}")
 
@@ -38,6 +40,14 @@ def post_decision(effect: PostDecision) -> Call[Any]:
         told = {name: value for name, value in body.items() if value is not None}
         return api.INVOKE_TOOL.call(Decide.parse(told), invocation_id=effect.id)
     return api.REJECT_TOOL.call(RejectTool(reason=effect.note), invocation_id=effect.id)
+
+
+def fetch_chat(effect: FetchChat) -> flows.Flow[tuple[dict[str, Any], list[Any] | None, list[dict[str, Any]]]]:
+    """GET /chats/{id} and its kin: the chat, its messages where they came apart, and what is in the chats below."""
+    if effect.with_children:
+        return (yield from flows.chat_with_children(effect.chat_id))
+    chat, messages = yield from flows.chat_with_messages(effect.chat_id)
+    return chat, messages, []
 
 
 def stream_path(effect: OpenStream) -> tuple[str, dict[str, str]]:

@@ -144,7 +144,8 @@ def _error_of(end: RunFinished, result: TurnResult[Any], *, when_parked: WhenPar
             return RunLostError(why, **told, maybe_sent=end.maybe_sent)
         case "parked" if when_parked == "raise":
             names = ", ".join(_asked(each) for each in result.pending) or "a person's answer"
-            why = f"the run waits for {names}; answer with agent.approve(id) or agent.reject(id)"
+            how = "agent.approve(id) or agent.reject(id), a widget with agent.respond(id, action)"
+            why = f"the run waits for {names}; answer with {how}"
             error = ApprovalNeededError(why, **told)
             error.pending = result.pending
             return error

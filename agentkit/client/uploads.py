@@ -143,6 +143,9 @@ def _files(files: Sequence[Any]) -> tuple[list[FileRef], list[tuple[int, Outgoin
                 ready.append(as_ref(each))
             case FileRef() | {"uri": _}:
                 ready.append(FileRef.parse(each))
+            case _ if (uri := uri_of(each)) is not None:
+                named = {name: getattr(each, name, None) or "" for name in ("filename", "content_type")}
+                ready.append(FileRef.parse({"uri": uri, **named}))
             case _:
                 todo.append((place, from_data(each)))
     return ready, todo

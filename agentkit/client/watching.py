@@ -9,10 +9,9 @@ from contextlib import closing
 from agentkit.client.drive_sync import Drive
 from agentkit.client.handlers import Handlers
 from agentkit.client.look import Look
-from agentkit.client.requests import stream_path
+from agentkit.client.requests import fetch_chat, stream_path
 from agentkit.client.transport import AsyncTransport, Transport
 from agentkit.errors import AgentKitError, LocalProtocolError
-from agentkit.protocol import flows
 from agentkit.protocol.effects import CloseStream, Effect, Emit, FetchChat, OpenStream, Settle, StartTimer
 from agentkit.protocol.events import Story, TurnEvent
 from agentkit.protocol.turn import TurnMachine
@@ -63,9 +62,9 @@ async def _act(
             return look.start(effect)
         case FetchChat():
             try:
-                chat, messages = await transport.run(flows.chat_with_messages(effect.chat_id))
+                found = await transport.run(fetch_chat(effect))
             except AgentKitError as error:
                 return machine.fetch_failed(effect.seq, error)
-            return machine.fetched(effect.seq, chat, messages)
+            return machine.fetched(effect.seq, *found)
         case _:
             raise LocalProtocolError(f"somebody who only looks was asked for {type(effect).__name__}")

@@ -1,6 +1,6 @@
 """The whole REST surface on one page: what the client calls, the runtime serves and `openapi.json` prints.
 
-A row is found by its name; the sources of each are protocol.md 2.5, 3.2, 4.1, 5.1 and 6.1 to 6.5.
+A row is found by its name; the sources of each are protocol.md 2.5, 3.2, 4.1, 5.1, 6.1 to 6.5 and 8.5.
 """
 
 from __future__ import annotations
@@ -13,28 +13,39 @@ from agentkit.wire import (
     Agent,
     AgentVersion,
     AlwaysAllow,
+    ApiKey,
     App,
     AppSession,
     AppVersion,
+    AvailableIntegration,
     CancelTaskRequest,
     Chat,
     ChatMessage,
+    CheckRequirements,
+    Connecting,
+    ConnectIntegration,
     CreateAgentRequest,
+    CreateApiKey,
     CreateAppRequest,
     CreateFilesRequest,
+    CreateSecret,
     CursorListRequest,
     Decide,
     DeletedFiles,
     FileRecord,
+    Integration,
     InternalToolInfo,
     Interrupt,
     Page,
     RejectTool,
+    RequirementsProblem,
     ResolveInterrupt,
     ResourceStatus,
     RunAgentReply,
     RunAgentRequest,
     RunTaskRequest,
+    Scopes,
+    Secret,
     SetCurrentVersion,
     SetFeatured,
     SetVisibility,
@@ -43,6 +54,7 @@ from agentkit.wire import (
     TaskFile,
     TaskLogs,
     TaskTimings,
+    UpdateSecret,
 )
 
 # -- agents --------------------------------------------------------------------------------------------------------
@@ -135,10 +147,11 @@ STOP_CHAT = Endpoint(
 SUBMIT_TOOL_RESULT = Endpoint(
     "POST",
     "/tools/{invocation_id}",
-    "Answer a client tool or a widget",
+    "Answer a client tool, a widget, or a webhook tool with the `token` of its callback URL",
     SubmitToolResult,
     NoneType,
     scope="conversations:write",
+    query=("token",),
     takes_key=True,
 )
 INVOKE_TOOL = Endpoint(
@@ -351,14 +364,94 @@ FILE_CONTENT = Endpoint(
     "GET", "/files/{file_id}/content", "The bytes of a file", NoneType, NoneType, scope="files:read", is_stream=True
 )
 
+# -- secrets, integrations, API keys -------------------------------------------------------------------------------
+# None takes an Idempotency-Key: the answer that is kept for it, or the hash of the body, would tell of a secret.
+
+LIST_SECRETS = Endpoint(
+    "POST", "/secrets/list", "List secrets, without their values", CursorListRequest, Page[Secret], scope="secrets:read"
+)
+CREATE_SECRET = Endpoint("POST", "/secrets", "Store a secret", CreateSecret, Secret, scope="secrets:write")
+REVEAL_SECRET = Endpoint(
+    "GET", "/secrets/reveal/{key}", "Refused: a secret is shown to nobody", NoneType, NoneType, scope="secrets:reveal"
+)
+UPDATE_SECRET = Endpoint(
+    "PUT", "/secrets/{key}", "Change a secret's value or description", UpdateSecret, Secret, scope="secrets:write"
+)
+DELETE_SECRET = Endpoint("DELETE", "/secrets/{key}", "Delete a secret", NoneType, NoneType, scope="secrets:write")
+LIST_INTEGRATIONS = Endpoint(
+    "POST",
+    "/integrations/list",
+    "List what is connected",
+    CursorListRequest,
+    Page[Integration],
+    scope="integrations:read",
+)
+AVAILABLE_INTEGRATIONS = Endpoint(
+    "GET",
+    "/integrations/available",
+    "What can be connected",
+    NoneType,
+    list[AvailableIntegration],
+    scope="integrations:read",
+)
+CONNECT_INTEGRATION = Endpoint(
+    "POST",
+    "/integrations",
+    "Connect a provider: by API key at once, by OAuth with an address to open in a browser",
+    ConnectIntegration,
+    Connecting,
+    scope="integrations:write",
+)
+CHECK_REQUIREMENTS = Endpoint(
+    "POST",
+    "/integrations/check",
+    "Whether secrets and integrations are there",
+    CheckRequirements,
+    RequirementsProblem,
+    scope="integrations:read",
+)
+INTEGRATION_CALLBACK = Endpoint(
+    "GET",
+    "/integrations/callback",
+    "Where a provider sends the browser back to",
+    NoneType,
+    Integration,
+    query=("state", "code", "error"),
+    is_public=True,
+)
+GET_INTEGRATION = Endpoint(
+    "GET", "/integrations/{provider}", "One connection", NoneType, Integration, scope="integrations:read"
+)
+DELETE_INTEGRATION = Endpoint(
+    "DELETE",
+    "/integrations/{provider}",
+    "Disconnect; the tokens are forgotten",
+    NoneType,
+    NoneType,
+    scope="integrations:write",
+)
+LIST_API_KEYS = Endpoint(
+    "POST", "/apikeys/list", "List API keys, masked", CursorListRequest, Page[ApiKey], scope="apikeys:read"
+)
+CREATE_API_KEY = Endpoint(
+    "POST", "/apikeys", "Make an API key; only this answer has it", CreateApiKey, ApiKey, scope="apikeys:write"
+)
+DELETE_API_KEY = Endpoint("DELETE", "/apikeys/{key_id}", "Delete an API key", NoneType, NoneType, scope="apikeys:write")
+SCOPES = Endpoint("GET", "/scopes", "What an API key can be allowed", NoneType, Scopes, scope="apikeys:read")
+
 # -- the service itself --------------------------------------------------------------------------------------------
 
 OPENAPI = Endpoint("GET", "/openapi.json", "This table", NoneType, dict[str, Any], is_public=True)
 HEALTH = Endpoint("GET", "/health", "Whether it answers", NoneType, dict[str, Any], is_public=True)
 
-ALIASES: dict[str, Endpoint[Any, Any]] = {
-    "/agents/message": RUN_AGENT,  # protocol.md 6.2: the newest SDKs call these
-    "/agents/messages": RUN_AGENT,
+ALIASES: dict[str, tuple[Endpoint[Any, Any], ...]] = {  # what the newest SDKs call
+    "/agents/message": (RUN_AGENT,),  # protocol.md 6.2
+    "/agents/messages": (RUN_AGENT,),
+    "/credentials": (CONNECT_INTEGRATION,),  # protocol.md 8.5
+    "/credentials/list": (LIST_INTEGRATIONS,),
+    "/credentials/available": (AVAILABLE_INTEGRATIONS,),
+    "/credentials/check": (CHECK_REQUIREMENTS,),
+    "/credentials/{provider}": (GET_INTEGRATION, DELETE_INTEGRATION),
 }
 
 ENDPOINTS: dict[str, Endpoint[Any, Any]] = {

@@ -110,23 +110,29 @@ class PostStop:
 
 @dataclass(frozen=True, slots=True)
 class FetchChat:
-    """GET /chats/{chat_id}, and its messages where the answer lacks `chat_messages`.
+    """GET /chats/{chat_id}, its messages where the answer lacks `chat_messages`, and `with_children` those below it.
 
-    Input: `fetched(seq, chat, messages)` or `fetch_failed(seq, error)`.
+    Input: `fetched(seq, chat, messages, children)` or `fetch_failed(seq, error)`.
     """
 
     chat_id: str
     seq: int
+    with_children: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunTool:
-    """Call the local handler, off the reader. Input: `tool_finished(id, result)`; an exception is a result too."""
+    """Call the local handler, off the reader. Input: `tool_finished(id, result)`; an exception is a result too.
+
+    Of a call in the chat of an agent below this one: that chat, and as `agent` the tool that this agent asked it with.
+    """
 
     id: str
     name: str
     args: Mapping[str, Any]
     invocation: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    chat_id: str | None = None
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@
             case ApprovalRequested():
                 agent.approve(event.interrupt.resource_id)
 
-Every event has `kind`, `seq` (rises by one per event of the turn), `chat_id` and `run_id`. Folding a turn's events
+Every event has `kind`, `seq` (rises by one per event of the turn), `chat_id` and `run_id`. What agents below do comes
+wrapped: `case ChildEvent(event=TextDelta(text=text))`. Folding a turn's events
 gives what `run` returns: there is one loop, and not streaming is consuming the stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -24,12 +25,14 @@ from pydantic_core import from_json, to_json
 from agentkit.protocol.deltas import Accumulator, Applied
 from agentkit.protocol.effects import Emit, RunTool, Settle
 from agentkit.protocol.lines import is_object
+from agentkit.protocol.news import RUN_PHASES, Phase
 from agentkit.wire import AgentRun, Chat, ChatMessage, Interrupt, ToolCall, ToolInvocation, is_message_ready
 
 __all__ = [
     "ApprovalRequested",
     "ApprovalResolved",
     "ChatChanged",
+    "ChildEvent",
     "Fault",
     "LinkChanged",
     "MessageChanged",
@@ -121,13 +124,19 @@ class ToolAwaited(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolProgress(_Event):
-    """A local handler told how far it is (`ctx.progress(...)`)."""
+    """A tool told how far it is: a handler here (`ctx.progress(...)`), or a tool that the platform runs.
+
+    `fraction` is from 0 to 1, where it is known. What the platform runs may count in units of its own, `progress` of
+    `total`, and one of the two may be missing.
+    """
 
     kind: ClassVar[str] = "tool_progress"
     invocation_id: str
     message: str = ""
     fraction: float | None = None
     data: Any = None
+    progress: float | None = None
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +177,21 @@ class ChatChanged(_Event):
 
     kind: ClassVar[str] = "chat_changed"
     chat: Chat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEvent(_Event):
+    """An event of an agent below this one: one that it asked with a tool, or that one asked in turn.
+
+    `event` is told by the other agent's chat, with that one's `chat_id` and `run_id` and a `seq` of its own.
+    `invocation_id` is this chat's own call that led there; `depth` is 1 for the agent asked, 2 for one that it asks.
+    What waits for a person is told by this chat itself, as ApprovalRequested.
+    """
+
+    kind: ClassVar[str] = "child_event"
+    invocation_id: str
+    depth: int
+    event: TurnEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +246,7 @@ TurnEvent: TypeAlias = (
     | ApprovalResolved
     | MessageChanged
     | ChatChanged
+    | ChildEvent
     | LinkChanged
     | Fault
     | RunFinished
@@ -267,10 +292,12 @@ class Story:
     """Makes events out of emits. One per turn; pure, but for what it remembers of the messages.
 
     `sends`: the turn sends a message, so what is finished before the platform took it may be an earlier turn's.
+    `is_child`: it is told inside another one, of the chat of an agent below.
     """
 
     chat_id: str | None = None
     sends: bool = False
+    is_child: bool = False
     run_id: str | None = None
     _seq: int = 0
     _started: bool = False
@@ -285,6 +312,8 @@ class Story:
     )  # messages of nobody knows which run
     _output: tuple[str, float, Mapping[str, Any]] = ("", 0, {})  # message, length of the arguments' text, as last told
     _from_order: int = -1
+    _is_over: bool = False  # of a child: its end was told
+    _below: dict[str, _Below] = field(default_factory=dict[str, "_Below"])  # by chat
 
     def began(self, reply: Any) -> None:
         """The answer of POST /agents/run: what a fetch brings of earlier runs is not this turn's."""
@@ -308,10 +337,9 @@ class Story:
                 yield from self._wire(emit)
             case "tool_call":
                 invocation = ToolInvocation.parse(emit.data)
-                yield from self._call_first(invocation)
-                yield ToolAwaited(**self._head(), invocation=invocation)
+                yield from self._at(invocation.id, lambda story: story._awaited(invocation))
             case "progress":
-                yield ToolProgress(**self._head(), **emit.data)
+                yield from self._at(emit.data["invocation_id"], lambda story: story._progress(emit.data))
             case "error":
                 yield Fault(**self._head(), error=emit.data)
             case "link":
@@ -340,10 +368,57 @@ class Story:
     def started(self, effect: RunTool) -> Iterator[TurnEvent]:
         """A handler here begins."""
         invocation = ToolInvocation.parse(effect.invocation)
+        yield from self._at(invocation.id, lambda story: story._began_call(invocation))
+
+    # -- agents below ----------------------------------------------------------------------------------------------
+
+    def _child(self, data: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        """What the chat of an agent below said; one that says it badly was complained about by the machine."""
+        chat_id, invocation_id, depth = data.get("chat_id"), data.get("invocation_id"), data.get("depth")
+        event, inner = data.get("event"), data.get("data")
+        if isinstance(chat_id, str) and isinstance(invocation_id, str) and isinstance(event, str) and is_object(inner):
+            if chat_id not in self._below:
+                story = Story(chat_id=chat_id, is_child=True)
+                self._below[chat_id] = _Below(story, invocation_id, depth if isinstance(depth, int) else 1)
+            below = self._below[chat_id]
+            yield from self._wrapped(below, below.story.tell(Emit("wire", inner, event)))
+
+    def _at(self, invocation_id: str, told: Callable[[Story], Iterator[TurnEvent]]) -> Iterator[TurnEvent]:
+        """The events of a call, as events of the chat that it was made in."""
+        below = next((each for each in self._below.values() if invocation_id in each.story._tools), None)
+        yield from told(self) if below is None else self._wrapped(below, told(below.story))
+
+    def _wrapped(self, below: _Below, events: Iterator[TurnEvent]) -> Iterator[TurnEvent]:
+        for event in events:
+            yield ChildEvent(**self._head(), invocation_id=below.invocation_id, depth=below.depth, event=event)
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _awaited(self, invocation: ToolInvocation) -> Iterator[TurnEvent]:
+        yield from self._call_first(invocation)
+        yield ToolAwaited(**self._head(), invocation=invocation)
+
+    def _began_call(self, invocation: ToolInvocation) -> Iterator[TurnEvent]:
         yield from self._call_first(invocation)
         yield ToolStarted(**self._head(), invocation=invocation)
 
-    # -- parts -----------------------------------------------------------------------------------------------------
+    def _progress(self, data: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        yield ToolProgress(**self._head(), **data)
+
+    def _counted(self, data: Mapping[str, Any]) -> Iterator[TurnEvent]:
+        """How far a tool is that the platform runs."""
+        id_, message = data.get("invocation_id"), data.get("message")
+        if isinstance(id_, str):
+            progress, total = _number(data.get("progress")), _number(data.get("total"))
+            is_known = progress is not None and total is not None and 0 <= progress <= total and total > 0
+            yield ToolProgress(
+                **self._head(),
+                invocation_id=id_,
+                message=message if isinstance(message, str) else "",
+                fraction=(progress or 0) / (total or 1) if is_known else None,
+                progress=progress,
+                total=total,
+            )
 
     def _head(self) -> dict[str, Any]:
         self._seq += 1
@@ -366,6 +441,10 @@ class Story:
                 yield from self._run(AgentRun.parse(emit.data))
             case "delta":
                 yield from self._delta(emit.data)
+            case "tool_progress":
+                yield from self._counted(emit.data)
+            case "child":
+                yield from self._child(emit.data)
             case "":
                 pass
             case name:
@@ -392,8 +471,17 @@ class Story:
         if self._is_older(chat):
             return  # the stream's log comes up to where a fetch was already
         if "pending_interrupts" in chat.model_fields_set:  # an older platform does not say
-            yield from self._interrupts(chat.pending_interrupts)
+            yield from self._interrupts([] if self.is_child else chat.pending_interrupts)
         yield ChatChanged(**self._head(), chat=chat)
+        if self.is_child and chat.active_run is not None:
+            yield from self._child_over(chat.active_run)
+
+    def _child_over(self, run: AgentRun) -> Iterator[TurnEvent]:
+        """The end of a child's run, told once, by the chat's word: that is its last one (protocol.md 7.2 rule 4)."""
+        state = str(run.state)
+        if not self._is_over and RUN_PHASES.get(state) is Phase.OVER:
+            self._is_over = True
+            yield RunFinished(**self._head(), outcome=state, detail=run.error or "", run=run)
 
     def _is_older(self, chat: Chat) -> bool:
         """Whether a later state of the chat was told."""
@@ -534,6 +622,19 @@ class Story:
             return TextDelta(**self._head(), message_id=message_id, text=text, snapshot=spoken.text)
         spoken.reasoning += text
         return ReasoningDelta(**self._head(), message_id=message_id, text=text, snapshot=spoken.reasoning)
+
+
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """An agent below this one: what its chat tells, and which call of ours led there."""
+
+    story: Story
+    invocation_id: str
+    depth: int
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _text(message: ChatMessage, kind: str) -> str:

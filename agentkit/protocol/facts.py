@@ -125,6 +125,11 @@ class Facts:
         """This turn's last assistant message as far as we heard."""
         return max(filter(self._is_ours, self.messages.values()), key=_order, default=None)
 
+    def is_invocation_over(self, id_: str) -> bool:
+        """Whether a call is known to have its result."""
+        known = self.invocations.get(id_)
+        return known is not None and known.is_over
+
     def is_message_over(self, id_: str) -> bool:
         """Whether that message is known to be finished."""
         message = self.messages.get(id_)

@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from agentkit.errors import APIError, RemoteProtocolError
 from agentkit.protocol import api
 from agentkit.protocol.endpoint import Call
+from agentkit.protocol.lines import is_array, is_object
+from agentkit.protocol.news import INVOCATION_OVER, messages_of
 from agentkit.wire import Chat, CreateFilesRequest, FileRecord, FileRef, Interrupt, InterruptStatus, PartialFile
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "PutFile",
     "Source",
     "as_ref",
+    "chat_with_children",
     "chat_with_messages",
     "once",
     "pending_interrupts",
@@ -34,6 +37,7 @@ Flow: TypeAlias = Generator[Call[Any], Any, T]
 
 ANNOUNCEMENTS: Final = 3  # of one file: an upload URL is good for one PUT, and that one's answer may be lost
 USED_UP: Final = (403, 404, 409, 410)
+MOST_DEEP: Final = 8  # agents below agents that are looked at
 
 
 class Source(Protocol):
@@ -133,6 +137,41 @@ def chat_with_messages(chat_id: str) -> Flow[tuple[dict[str, Any], list[Any] | N
         return chat, None
     page: dict[str, Any] = yield from once(api.CHAT_MESSAGES.call(chat_id=chat_id).raw)
     return chat, page.get("items") or []
+
+
+def chat_with_children(chat_id: str) -> Flow[tuple[dict[str, Any], list[Any] | None, list[dict[str, Any]]]]:
+    """The same, and what is in the chats of agents that it asks just now, as the data of `child` events."""
+    chat, messages = yield from chat_with_messages(chat_id)
+    children = yield from _children(chat["chat_messages"] if messages is None else messages, [])
+    return chat, messages, children
+
+
+def _children(messages: Any, calls: list[str]) -> Flow[list[dict[str, Any]]]:
+    """`calls`: the calls that led to the chat of these messages, the topmost first."""
+    found: list[dict[str, Any]] = []
+    for call, chat_id in _open_agents(messages) if len(calls) < MOST_DEEP else ():
+        try:
+            chat, apart = yield from chat_with_messages(chat_id)
+            below = messages_of(chat, apart)
+        except (APIError, RemoteProtocolError):
+            continue  # not every platform names a chat there, or shows it
+        path = [*calls, call]
+        head = {"chat_id": chat_id, "invocation_id": path[0], "depth": len(path)}
+        found += [{**head, "event": "chat_messages", "data": each} for each in below]
+        found.append({**head, "event": "chats", "data": chat | {"chat_messages": None}})
+        found += yield from _children(below, path)
+    return found
+
+
+def _open_agents(messages: Any) -> Iterator[tuple[str, str]]:
+    """The ids of the calls that wait for another agent, and of that one's chat (protocol.md 6.3)."""
+    for message in filter(is_object, messages if is_array(messages) else ()):
+        calls = message.get("tool_invocations")
+        for call in filter(is_object, calls if is_array(calls) else ()):
+            id_, chat_id = call.get("id"), call.get("execution_id")
+            is_open = call.get("type") == "agent" and call.get("status") not in INVOCATION_OVER
+            if is_open and isinstance(id_, str) and isinstance(chat_id, str) and chat_id:
+                yield id_, chat_id
 
 
 def as_ref(record: FileRecord) -> FileRef:

@@ -17,6 +17,7 @@ from agentkit.errors import RemoteProtocolError
 
 __all__ = [
     "Accepted",
+    "Child",
     "Frame",
     "Invocation",
     "Message",
@@ -222,6 +223,36 @@ class Accepted:
             user=user,
             assistant=assistant,
             run_id=next((message.run_id for message in said if message.run_id), None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """Something that happened in the chat of an agent below this one (our own event).
+
+    `invocation_id` is this chat's own call that led there, `depth` how far down it is. `invocations`: the tool calls of
+    the message, where it is one.
+    """
+
+    chat_id: str
+    invocation_id: str
+    depth: int
+    event: str
+    data: Object
+    invocations: Sequence[Invocation] = ()
+
+    @classmethod
+    def of(cls, data: Object) -> Child:
+        """What the data of a `child` event says."""
+        event, depth = _needed(data, "event", "child event"), data.get("depth")
+        inner = _object(data.get("data"), f"data of a child's {event!r}")
+        return cls(
+            chat_id=_needed(data, "chat_id", "child event"),
+            invocation_id=_needed(data, "invocation_id", "child event"),
+            depth=depth if isinstance(depth, int) else 1,
+            event=event,
+            data=inner,
+            invocations=Message.of(inner).invocations if event == "chat_messages" else (),
         )
 
 

@@ -93,7 +93,7 @@ def _operation(name: str, endpoint: AnyEndpoint, schemas: Mapping[Any, Any]) -> 
         operation["security"] = []
     if endpoint.body is not NoneType:
         operation["requestBody"] = {"content": {_JSON: {"schema": schemas[name, "body"]}}}
-    elif endpoint.method == "PUT":
+    elif endpoint.method == "PUT" and endpoint.reply is NoneType:  # the bytes of a file
         operation["requestBody"] = {"required": True, "content": _BYTES}
     return operation
 

@@ -62,7 +62,7 @@ from agentkit.protocol.effects import (
 from agentkit.protocol.facts import Facts
 from agentkit.protocol.fetches import Fetches
 from agentkit.protocol.link import TIMERS, Link, Patience, Told
-from agentkit.protocol.news import Accepted, Frame, Invocation, Message, Object, Phase, Reading
+from agentkit.protocol.news import Accepted, Child, Frame, Invocation, Message, Object, Phase, Reading
 from agentkit.protocol.timers import Timers
 
 __all__ = ["TURN", "Symbol", "TurnMachine", "TurnState", "WhenParked"]
@@ -220,7 +220,8 @@ def _as_it_is(data: Object) -> Object:
 class TurnMachine:
     """The machine. Every method below "what can happen" is an input; each returns the effects to do, in order.
 
-    `body` is POSTed as it is, with the chat's id. `tools` names the client tools that have a handler here. `calls`
+    `body` is POSTed as it is, with the chat's id. `tools` names the client tools that have a handler here,
+    `tools_below` those of agents that this one asks, as (name of the tool that asks, name of the client tool). `calls`
     belongs to the chat and is handed from turn to turn. `after` is the log cursor of an earlier turn, to go on from.
     """
 
@@ -230,6 +231,7 @@ class TurnMachine:
         body: Mapping[str, Any] | None = None,
         *,
         tools: Collection[str] = (),
+        tools_below: Collection[tuple[str, str]] = (),
         calls: Calls | None = None,
         streams: bool = True,
         when_parked: WhenParked = "wait",
@@ -243,6 +245,7 @@ class TurnMachine:
         self.cursor = after
         self._body = body or {}
         self._tools = tools
+        self._tools_below = tools_below
         self._streams = streams
         self._when_parked = when_parked
         self._patience = patience or Patience()
@@ -272,6 +275,7 @@ class TurnMachine:
         self._answers_over: set[str] = set()
         self._announced: set[str] = set()
         self._doubted_attempt = 0
+        self._unplaced: list[Child] = []  # heard before the call that led there
 
     @property
     def run_id(self) -> str | None:
@@ -364,8 +368,11 @@ class TurnMachine:
         self._complain(error)
         return self._on(Symbol.GAP) if self.state in _LISTENING else self._flush()
 
-    def fetched(self, seq: int, chat: Any, messages: Any = None) -> list[Effect]:
-        """GET /chats/{id} answered; `messages` where they were fetched apart (a page's items)."""
+    def fetched(self, seq: int, chat: Any, messages: Any = None, children: Sequence[Any] = ()) -> list[Effect]:
+        """GET /chats/{id} answered; `messages` where they were fetched apart (a page's items).
+
+        `children`: what is in the chats of agents below this one, as the data of `child` events.
+        """
         if self.state is TurnState.DONE or not self._fetches.take(seq):
             return []
         try:
@@ -375,6 +382,8 @@ class TurnMachine:
             return self._fetch_failed(error)
         self._link.fetched()
         are_behind = [self._read_fetched_message(data) for data in each_message]
+        for data in children:
+            self._read_fetched_child(data)
         self._hear_fetched(seq, reading, Emit("wire", found, "chats", fetched=True), is_behind=any(are_behind))
         self._weigh_again()
         self._close_gap(seq)
@@ -534,6 +543,7 @@ class TurnMachine:
         self._facts.learn_message(message)
         for invocation in message.invocations:
             self._read_invocation(invocation)
+        self._place_children()
         self._look_at_answer()
 
     def _read_fetched_message(self, data: Object) -> bool:
@@ -550,8 +560,10 @@ class TurnMachine:
         return is_behind
 
     def _is_behind(self, message: Message) -> bool:
-        """Whether it is an unfinished copy of a message that was heard as finished: a fetch and the stream crossed."""
-        return message.status is not None and not message.is_over and self._facts.is_message_over(message.id)
+        """Whether it is a copy from before what was heard of it, or of its calls: a fetch and the stream crossed."""
+        if message.status is not None and not message.is_over and self._facts.is_message_over(message.id):
+            return True
+        return any(not each.is_over and self._facts.is_invocation_over(each.id) for each in message.invocations)
 
     def _pass_on(self, _: Object) -> None:
         """An event that says nothing about the turn: deltas, and what a newer platform may send."""
@@ -559,24 +571,55 @@ class TurnMachine:
     def _read_reset(self, _: Object) -> None:
         self._turn(Symbol.GAP)  # the log was cut where we stood
 
+    def _read_told_child(self, child: Child) -> None:
+        self._read_child(child)
+        self._weigh_again()
+
+    def _read_fetched_child(self, data: Any) -> None:
+        try:
+            child = Child.of(news.as_object(data, "a child's news"))
+        except RemoteProtocolError as error:
+            self._complain(error)
+            return
+        self._out.append(Emit("wire", data, "child", fetched=True))
+        self._read_child(child)
+
+    def _read_child(self, child: Child) -> None:
+        """Client tools of an agent below run here too; whose they are is said by the name of the call that asked it."""
+        caller = self._facts.invocations.get(child.invocation_id)
+        if caller is not None:
+            for invocation in child.invocations:
+                self._learn_call(invocation, chat_id=child.chat_id, agent=caller.name)
+        elif child.invocations:
+            self._unplaced.append(child)
+
+    def _place_children(self) -> None:
+        """What agents below did, where it was heard before the message with the call that asked them."""
+        unplaced, self._unplaced = self._unplaced, []
+        for child in unplaced:
+            self._read_child(child)
+
     def _read_invocation(self, heard: Invocation) -> None:
-        invocation = self._facts.learn_invocation(heard)
+        self._learn_call(self._facts.learn_invocation(heard))
+
+    def _learn_call(self, invocation: Invocation, *, chat_id: str | None = None, agent: str | None = None) -> None:
         id_ = invocation.id
         if invocation.is_over:
             if id_ not in self.calls and invocation.type == "client":
                 self.calls.begin(id_, Call.MOOT)  # answered elsewhere: an older copy of the message must not start it
             self._act_on_call(id_, self.calls.advance(id_, CallEvent.SETTLED))
         elif invocation.is_for_client and self.state is not TurnState.STOPPING:
-            self._dispatch(invocation)
+            self._dispatch(invocation, chat_id, agent)
 
-    def _dispatch(self, invocation: Invocation) -> None:
+    def _dispatch(self, invocation: Invocation, chat_id: str | None, agent: str | None) -> None:
         """Starts the handler, once per invocation; what nobody here handles is told to the caller, once per turn."""
         id_, is_new = invocation.id, invocation.id not in self.calls
-        is_ours = invocation.name in self._tools
+        name = invocation.name
+        is_ours = name in self._tools if agent is None else (agent, name) in self._tools_below
         if is_new:
             self.calls.begin(id_, Call.RUNNING if is_ours else Call.LEFT)
         if is_new and is_ours:
-            self._out.append(RunTool(id_, invocation.name, invocation.args, invocation.raw))
+            self._out.append(RunTool(id_, name, invocation.args, invocation.raw, chat_id, agent))
         elif self.calls.get(id_) is Call.LEFT and id_ not in self._announced:
             self._announced.add(id_)
             self._out.append(Emit("tool_call", invocation.raw))
@@ -814,7 +857,7 @@ class TurnMachine:
             self._timers.stop("ask", "fetch")  # this one serves
             self._readings_at_fetch = self._stream_readings
             self._told_messages.clear()
-            self._out.append(FetchChat(self._known_chat(), seq))
+            self._out.append(FetchChat(self._known_chat(), seq, with_children=bool(self._tools_below)))
 
     def _fetch_if_owed(self) -> None:
         if self.state is not TurnState.DONE and self._fetches.is_owed():
@@ -845,6 +888,7 @@ class TurnMachine:
         "chats": (Reading.of_chat, _read_reading),
         "agent_runs": (Reading.of_run, _read_reading),
         "chat_messages": (Message.of, _read_told_message),
+        "child": (Child.of, _read_told_child),
         "reset": (_as_it_is, _read_reset),
     }
 

@@ -13,23 +13,24 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from agentkit.errors import ConfigError, ReferenceSyntaxError, SchemaError
 from agentkit.protocol.refs import Reference
-from agentkit.runtime import dto, invocations, pages
+from agentkit.runtime import dto, invocations, pages, skills
 from agentkit.runtime.executors import internal
-from agentkit.runtime.executors.internal import finish
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.hooks import definition as hooks
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import AgentRecord, AgentVersionRecord
 from agentkit.runtime.service import LOCAL, Service
 from agentkit.tools.schema import check_schema
-from agentkit.wire import AgentConfig, AgentTool, CreateAgentRequest, CursorListRequest, RunAgentRequest, ToolType
+from agentkit.wire import AgentConfig, AgentTool, AgentToolConfig, CreateAgentRequest, CursorListRequest, RunAgentRequest, ToolType
 
-__all__ = ["Agents", "Resolved", "check", "check_context", "predefine"]
+__all__ = ["Agents", "Resolved", "asked_agent", "check", "check_context", "predefine"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 EXECUTED = (ToolType.CLIENT, ToolType.APP, ToolType.AGENT, ToolType.HOOK, ToolType.HTTP, ToolType.CALL, ToolType.MCP)
 LONGEST_TOOL_SECONDS = 86_400.0
 MOST_RETRIES = 10
+DEEPEST_DEFINITION = 16  # of agents that come along in the tools of others
 LONGEST_APPROVAL_SECONDS = 10 * 366 * 86_400.0  # ten years; far beyond, the moment has no date
 
 
@@ -109,7 +110,7 @@ class Agents(Service):
                 "scope": list(each.scope),
                 "default_enabled": each.default_enabled,
             }
-            for each in internal.categories()
+            for each in internal.catalogue()
         ]
 
     async def of(self, owner: str, request: RunAgentRequest) -> Resolved | None:
@@ -184,14 +185,33 @@ def create(
     return dto.agent(tx, record)
 
 
-def check(config: AgentConfig) -> None:
-    """Refuses an agent that could not run: unknown kinds, doubled names, schemas that are none. Raises Fault."""
-    for what, given in (("skills", config.skills), ("hooks", config.hooks)):
-        if given:
-            raise Fault(
-                "not_configured", f"this runtime has no {what} yet; leave {what!r} out, or use the hosted platform"
-            )
-    names: set[str] = {tool.name for tool in internal.enabled(config)} | {finish.NAME}
+def asked_agent(tx: Reading, tool: AgentTool, *, owner: str) -> Resolved:
+    """The agent that a tool of type `agent` asks: the one that comes along, or the owner's stored one. Raises Fault."""
+    wanted = tool.agent or AgentToolConfig()
+    if wanted.config is not None:
+        if wanted.ref or wanted.id:
+            raise Fault("invalid_request", "name a stored agent (`ref`) or send one along (`config`), not both")
+        config = _sent_along(wanted.config)
+        return Resolved(config, name=config.name or tool.name)
+    if wanted.id:
+        record = owned(tx, wanted.id, owner=owner)
+        version = tx.get(AgentVersionRecord, wanted.version_id or record.version_id)
+        if version is None or version.agent_id != record.id:
+            raise Fault("not_found", f"agent {record.namespace}/{record.name} has no version {wanted.version_id!r}")
+        return Resolved(version.config, wanted.ref, record.id, version.id, record.name)
+    if not wanted.ref:
+        raise Fault("invalid_request", "name the agent: `agent: {ref: 'namespace/name'}`, or send one as `config`")
+    return resolve(tx, wanted.ref, owner=owner)
+
+
+def check(config: AgentConfig, *, depth: int = 0) -> None:
+    """Refuses an agent that could not run: unknown kinds, doubled names, schemas that are none. Raises Fault.
+
+    So are the agents refused that come along in its tools; `depth`: how many this one came along in.
+    """
+    hooks.check(config.hooks or ())
+    skills.check(config)
+    names = internal.names(config)
     for tool in config.tools or ():
         if not _NAME.fullmatch(tool.name):
             raise Fault("invalid_request", f"{tool.name!r} is no tool name: letters, digits, _ and -, 64 at most")
@@ -202,6 +222,7 @@ def check(config: AgentConfig) -> None:
             runs, kind = ", ".join(EXECUTED), str(tool.to_wire()["type"])
             raise Fault("not_configured", f"tool {tool.name!r}: this runtime runs {runs} tools, not {kind!r}")
         _check_timeout(tool)
+        _check_sent_along(tool, depth=depth)
         _check_schema(invocations.input_schema(tool), what=f"tool {tool.name!r}")
     _check_schema(config.output_schema, what="output_schema")
 
@@ -246,6 +267,26 @@ def _check_timeout(tool: AgentTool) -> None:
             f"tool {tool.name!r}: approval_timeout is a number of seconds, 0 (for ever) to "
             f"{LONGEST_APPROVAL_SECONDS:.0f}, not {tool.approval_timeout!r}",
         )
+
+
+def _check_sent_along(tool: AgentTool, *, depth: int) -> None:
+    if tool.type != ToolType.AGENT or tool.agent is None or tool.agent.config is None:
+        return
+    if depth >= DEEPEST_DEFINITION:
+        raise Fault("invalid_request", f"tool {tool.name!r}: agents come along {DEEPEST_DEFINITION} deep at most")
+    try:
+        check(_sent_along(tool.agent.config), depth=depth + 1)
+    except Fault as fault:
+        raise Fault(fault.code, f"tool {tool.name!r}: {fault.detail}", **fault.members) from None
+
+
+def _sent_along(definition: Mapping[str, Any]) -> AgentConfig:
+    try:
+        return AgentConfig.parse(definition)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "(whole definition)"
+        raise Fault("validation_error", f"its agent: {where}: {first['msg']}") from None
 
 
 def _check_schema(schema: Any, *, what: str) -> None:

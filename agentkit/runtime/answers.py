@@ -6,18 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentkit.runtime import budgets, invocations
+from agentkit.runtime import budgets, invocations, lineage
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.hooks import inquiry, moments
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.patterns import misses
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.runs import end, new_answer
 from agentkit.runtime.states import RUN, RunEvent, after
 from agentkit.runtime.work import Work
-from agentkit.wire import ChatMessageRole, ChatMessageStatus, ChatStatus, InterruptReason, ToolInvocationStatus
+from agentkit.wire import (
+    ChatMessageRole,
+    ChatMessageStatus,
+    ChatStatus,
+    HookEvent,
+    InterruptReason,
+    ToolInvocationStatus,
+)
 
-__all__ = ["Answer", "next_answer", "park", "take_answer", "try_finish"]
+__all__ = [
+    "Answer",
+    "ask_again",
+    "misfits",
+    "next_answer",
+    "park",
+    "refuse_finish",
+    "take_answer",
+    "take_text",
+    "try_finish",
+]
 
 REMINDER = "Hand in your result by calling `finish`; its arguments are the result."
 
@@ -59,26 +77,54 @@ def take_answer(work: Work, run: RunRecord, answer: Answer) -> None:
         work.tell_message(message.id)
         if work.pending_interrupts():
             work.tell_chat()
-    elif work.chat.agent.output_schema is not None and _finish_offered(work) and not run.reminded:
-        _remind(work, run, message)
+    elif inquiry.has(work, HookEvent.AGENT_TURN_COMPLETE):
+        work.save(message, status=ChatMessageStatus.READY)  # what it leads to is decided with the hooks
+        work.tell_message(message.id)
+    else:
+        take_text(work, run)
+
+
+def take_text(work: Work, run: RunRecord) -> None:
+    """The model answered without a call: that is the end, unless it owes a result and was not reminded of it yet."""
+    if work.chat.agent.output_schema is not None and _finish_offered(work) and not run.reminded:
+        _remind(work, run, work.message(run.message_id))
     else:
         end(work, run, RunEvent.TEXT)
 
 
+def ask_again(work: Work, run: RunRecord, reason: str) -> None:
+    """A hook does not take the model's answer: the model reads why, and answers once more."""
+    run = moments.object_to(work, run, reason)
+    made = work.invocations(run.message_id)
+    run = work.save(run, state=after(RUN, run.state, RunEvent.OBJECTED))
+    if made:
+        next_answer(work, run)
+    else:
+        new_answer(work, run)
+
+
 def try_finish(work: Work, run: RunRecord, call: InvocationRecord, *, limits: Limits) -> bool:
     """Runs the finish call, its siblings being settled. True: the run is over."""
-    schema = finish.parameters(work.chat.agent)
-    problems = misses(schema, call.arguments)
-    if not problems:
+    if not (problems := misfits(work, call)):
         invocations.settle(work, call, "finished")
         end(work, run, RunEvent.FINISH, output=call.arguments)
         return True
     lines = "; ".join(f"{each['path'] or '(result)'}: {each['message']}" for each in problems)
-    invocations.settle(work, call, f"the result does not fit its schema: {lines}", failed=True)
+    return refuse_finish(work, run, call, f"the result does not fit its schema: {lines}", why=lines, limits=limits)
+
+
+def misfits(work: Work, call: InvocationRecord) -> list[dict[str, str]]:
+    """What is wrong with the result that a finish call hands in."""
+    return misses(finish.parameters(work.chat.agent), call.arguments)
+
+
+def refuse_finish(work: Work, run: RunRecord, call: InvocationRecord, said: str, *, why: str, limits: Limits) -> bool:
+    """The model reads why its result is not taken. True: that was its last attempt, and the run is over."""
+    invocations.settle(work, call, said, failed=True)
     work.tell_message(call.message_id)
     run = work.save(run, output_attempts=run.output_attempts + 1)
     if run.output_attempts >= limits.output_attempts:
-        end(work, run, RunEvent.FAIL, error=f"no valid result in {run.output_attempts} attempts; the last: {lines}")
+        end(work, run, RunEvent.FAIL, error=f"no valid result in {run.output_attempts} attempts; the last: {why}")
         return True
     work.save(run, state=after(RUN, run.state, RunEvent.INVALID))
     return False
@@ -104,11 +150,13 @@ def next_answer(work: Work, run: RunRecord) -> None:
 
 
 def park(work: Work, run: RunRecord, reason: InterruptReason) -> None:
-    """Only a person can move the run on (protocol.md 7.2 rule 8)."""
+    """Only a person can move the run on (protocol.md 7.2 rule 8); the chat that asked it may have to wait as well."""
     run = work.save(run, state=after(RUN, run.state, RunEvent.PARKED), interrupt_reason=reason)
     work.save_chat(status=ChatStatus.AWAITING_INPUT)
     work.tell_run(run)
     work.tell_chat()
+    if (call := lineage.asking(work.tx, work.chat)) is not None:
+        work.tx.wake(call.chat_id)
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------

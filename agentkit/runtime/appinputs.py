@@ -12,16 +12,19 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
+from agentkit.protocol.lines import is_object
 from agentkit.runtime.apprefs import functions_of
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.needs import Holdings, check_needs
 from agentkit.runtime.patterns import PatientSchema
 from agentkit.runtime.records import AppVersionRecord
 from agentkit.tools.schema import subschemas
 
-__all__ = ["check_input", "check_requirements", "check_runnable", "check_setup", "is_python"]
+__all__ = ["check_given", "check_input", "check_requirements", "check_runnable", "check_setup", "is_python"]
 
 SHOWN: Final = 3  # misses in the sentence; `errors` has them all
 FILE: Final = "file"  # protocol.md 5.3: `{"type": "string", "format": "file"}`
+_OF_MEMBERS: Final = ("type", "properties", "patternProperties", "additionalProperties", "$defs", "definitions")
 _FILE_OBJECT: Final = {  # protocol.md 4.3: an object is as good as its URI; {} means none, where none is allowed
     "if": {"type": "object"},
     "then": {"anyOf": [{"required": ["uri"]}, {"required": ["path"]}, {"maxProperties": 0}]},
@@ -35,30 +38,22 @@ def check_input(version: AppVersionRecord, function: str | None, value: Any) -> 
     _check(schema, {} if value is None else value, what="input")
 
 
+def check_given(version: AppVersionRecord, function: str | None, value: Mapping[str, Any]) -> None:
+    """Raises Fault `validation_error` where a part of the input, given beforehand, can belong to no input."""
+    described = functions_of(version).get(function or "")
+    schema = described.input_schema if described else version.config.input_schema
+    if value and is_object(schema):
+        _check({name: schema[name] for name in _OF_MEMBERS if name in schema}, value, what="input")
+
+
 def check_setup(version: AppVersionRecord, value: Any) -> None:
     """Raises Fault `validation_error` where the app's setup does not take this value; absent setup counts as {}."""
     _check(version.config.setup_schema, {} if value is None else value, what="setup")
 
 
-def check_requirements(version: AppVersionRecord, secrets: Mapping[str, str]) -> None:
+def check_requirements(version: AppVersionRecord, have: Holdings) -> None:
     """Raises Fault `requirements_not_met` with all that is missing and not optional (protocol.md 1.3)."""
-    config = version.config
-    unmet = [
-        _unmet("secret", each.key, f"{each.key} is not set", {"type": "add_secret"})
-        for each in config.required_secrets
-        if each.key not in secrets and not each.optional
-    ] + [
-        _unmet(
-            "integration",
-            each.key,
-            f"{each.key} is not connected: this runtime has no integrations",
-            {"type": "connect", "provider": each.key.partition(".")[0]},
-        )
-        for each in config.required_integrations
-        if not each.optional
-    ]
-    if unmet:
-        raise Fault("requirements_not_met", unmet[0]["message"], errors=unmet)
+    check_needs(have, secrets=version.config.required_secrets, integrations=version.config.required_integrations)
 
 
 def check_runnable(version: AppVersionRecord) -> None:
@@ -80,10 +75,6 @@ def is_python(kernel: str) -> bool:
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
-
-
-def _unmet(kind: str, key: str, message: str, action: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "key": key, "message": message, "action": dict(action)}
 
 
 def _check(schema: Any, value: Any, *, what: str) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
 
 from agentkit.errors import ConfigError
+from agentkit.runtime.apikeys import allows
 from agentkit.runtime.config import ServerConfig, is_loopback
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.service import LOCAL
 
-__all__ = ["IN_PROCESS", "Gate", "bearer", "refuse_open_door"]
+__all__ = ["IN_PROCESS", "Caller", "Gate", "bearer", "refuse_open_door"]
 
 IN_PROCESS: Final = "agentkit.local"  # the host of a client that has no socket between itself and the server
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::[0-9]{0,5})?")
@@ -34,6 +36,14 @@ def refuse_open_door(config: ServerConfig, *, needs_key: bool) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what the key's scopes allow; without any, everything."""
+
+    owner: str
+    scopes: tuple[str, ...] = ()
+
+
 class Gate:
     """The rules of one server. Raises ConfigError where they would let everybody in."""
 
@@ -43,17 +53,19 @@ class Gate:
         self._origins = frozenset(config.cors_origins)
         self._names = frozenset(config.host_names)
 
-    async def owner(self, request: Request) -> str:
-        """Whom the request acts for. Raises Fault `unauthorized`."""
+    async def caller(self, request: Request, *, scope: str) -> Caller:
+        """Whom the request acts for. Raises Fault `unauthorized`, `insufficient_scope`."""
         if not self._platform.needs_key:
-            return LOCAL
+            return Caller(LOCAL)
         key = bearer(request.headers)
         if key is None:
             raise Fault("unauthorized", "send the API key as `Authorization: Bearer <key>`")
-        owner = await self._platform.owner_of(key)
-        if owner is None:
-            raise Fault("unauthorized", "this API key is unknown here, or revoked")
-        return owner
+        record = await self._platform.key_of(key)
+        if record is None:
+            raise Fault("unauthorized", "this API key is unknown here, expired, or revoked")
+        if not allows(record.scopes, scope):
+            raise Fault("insufficient_scope", f"this API key may not do that: it takes the scope {scope!r}")
+        return Caller(record.owner, tuple(record.scopes))
 
     def check(self, request: Request) -> None:
         """Raises Fault `forbidden` where a web page may be behind a request that needs no key."""

@@ -6,18 +6,21 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from agentkit.errors import ConfigError, ModelNotFoundError
-from agentkit.runtime import agents, dto, interrupts, invocations, pages, runs
+from agentkit.runtime import agents, children, dto, interrupts, invocations, lineage, pages, runs
 from agentkit.runtime.agents import Agents
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files
+from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.hub import Frame, Hub
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.interrupts import Decision
 from agentkit.runtime.loop import Models
 from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import (
+    BudgetRecord,
     ChatRecord,
+    HookCallRecord,
     InterruptRecord,
     InvocationRecord,
     MessageRecord,
@@ -38,6 +41,8 @@ from agentkit.wire import (
 )
 
 __all__ = ["Chats"]
+
+MOST_ATTACHMENTS = 20  # of a tool's result (protocol.md 6.5)
 
 
 class Chats(Service):
@@ -125,45 +130,49 @@ class Chats(Service):
         return await self._store.read(look)
 
     async def stop(self, owner: str, chat_id: str) -> None:
-        """POST /chats/{id}/stop: what is open is closed in one transaction; nothing to do when idle."""
-        full_id = (await self._store.read(lambda tx: _owned(tx, chat_id, owner))).id
-        said = self._hub.draft(full_id)
+        """POST /chats/{id}/stop: what is open, here and below, is closed in one transaction; nothing when idle."""
+        family = await self._store.read(lambda tx: _family(tx, _owned(tx, chat_id, owner).id))
+        said = [draft for each in family if (draft := self._hub.draft(each)) is not None]
 
         def change(tx: Writing) -> None:
-            runs.stop(Work.owned(tx, full_id, owner=owner), said=said)
+            runs.stop(Work.owned(tx, family[0], owner=owner), said=said)
 
         await self._write(change)
 
     async def delete(self, owner: str, chat_id: str) -> None:
-        """DELETE /chats/{id}: stops it and forgets everything of it."""
-
-        def change(tx: Writing) -> str:
-            work = Work.owned(tx, chat_id, owner=owner)
-            runs.stop(work)
-            for kind in (InterruptRecord, InvocationRecord, MessageRecord, RunRecord):
-                for record in tx.find(kind, chat_id=work.chat.id):
-                    tx.delete(record)
-            tx.prune_events(work.chat.id, keep_from=tx.event_range(work.chat.id)[1] + 1)
-            tx.clear_wake(work.chat.id)
-            tx.cut(work.chat.id)
-            tx.delete(work.chat)
-            return work.chat.id
-
-        deleted = await self._write(change)
-        self._hub.end(deleted)
+        """DELETE /chats/{id}: stops it and forgets everything of it, its sub-agents' chats too."""
+        deleted = await self._write(lambda tx: _forget(Work.owned(tx, chat_id, owner=owner)))
+        for each in deleted:
+            self._hub.end(each)
 
     # -- tool invocations and interrupts ---------------------------------------------------------------------------
 
     async def submit_result(
         self, owner: str, invocation_id: str, body: SubmitToolResult, *, once: Once | None = None
     ) -> dict[str, Any]:
-        """POST /tools/{id}: a client's answer to its tool."""
+        """POST /tools/{id}: a client's answer to its tool, with files."""
+        files = await self._attached(owner, body)
 
         def change(tx: Writing) -> dict[str, Any]:
             work, invocation = _invocation(tx, invocation_id, owner)
-            return dto.invocation(invocations.submit(work, invocation, body))
+            return dto.invocation(invocations.submit(work, invocation, body, files=files))
 
         return await self._write(change, once=once)
+
+    async def call_back(self, invocation_id: str, body: SubmitToolResult, *, token: str) -> dict[str, Any]:
+        """POST /tools/{id}?token=: a webhook's answer; the token stands for a key, once."""
+        if body.attachments:
+            raise Fault("invalid_request", "a webhook has no files here; name them in `result`, with their URLs")
+
+        def change(tx: Writing) -> dict[str, Any]:
+            invocation = tx.get(InvocationRecord, invocation_id)
+            work = Work.of(tx, invocation.chat_id) if invocation else None
+            if invocation is None or work is None or not invocations.takes_callback(invocation, token):
+                raise Fault("forbidden", "this callback URL is not valid, or was used already")
+            answered = invocations.submit(work, invocation, body)
+            return {"id": answered.id, "status": answered.status.value}
+
+        return await self._write(change)
 
     async def invoke(
         self, owner: str, invocation_id: str, body: Decide, *, by: str, once: Once | None = None
@@ -232,15 +241,23 @@ class Chats(Service):
         once: Once | None = None,
     ) -> dict[str, Any]:
         def change(tx: Writing) -> dict[str, Any]:
-            work, invocation = _invocation(tx, invocation_id, owner)
-            interrupt = interrupts.of_invocation(tx, invocation.id)
-            if chat_id is not None and not work.chat.id.startswith(chat_id):
+            work, resource_id = _asked_about(tx, invocation_id, owner)
+            interrupt = interrupts.of_invocation(tx, resource_id)
+            if chat_id is not None and not any(id.startswith(chat_id) for id in _line(tx, work.chat.id)):
                 raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
             if interrupt is None:
                 raise Fault("invalid_transition", f"invocation {invocation_id!r} is not waiting for an approval")
             return dto.interrupt(interrupts.resolve(work, interrupt, decision))
 
         return await self._write(change, once=once)
+
+    async def _attached(self, owner: str, body: SubmitToolResult) -> list[dict[str, Any]]:
+        """The files of a result, as they are kept with it. Raises Fault for one that is not there."""
+        given = body.attachments or []
+        if len(given) > MOST_ATTACHMENTS:
+            raise Fault("invalid_request", f"{len(given)} attachments; a result takes {MOST_ATTACHMENTS} at most")
+        found = await self._files.attachments(owner, ChatTaskInput(attachments=given))
+        return [{name: value for name, value in each.items() if name != "text"} for each in found]
 
     def _check_model(self, config: AgentConfig) -> None:
         ref = (config.core_app.ref if config.core_app else None) or ""
@@ -259,12 +276,53 @@ def _owned(tx: Reading, chat_id: str, owner: str) -> ChatRecord:
     return chat
 
 
+def _family(tx: Reading, chat_id: str) -> list[str]:
+    """The chat, and those that work for it."""
+    return [chat_id, *(each.chat.id for each in lineage.below(tx, chat_id))]
+
+
+def _line(tx: Reading, chat_id: str) -> list[str]:
+    """The chat, and those that it works for."""
+    return [chat_id, *(each.chat_id for each in lineage.above(tx, chat_id))]
+
+
+def _forget(work: Work) -> list[str]:
+    """Deletes the chat and those of its sub-agents; their ids."""
+    tx, chat_id = work.tx, work.chat.id
+    runs.stop(work)
+    children.abandon(work)
+    deleted = [chat_id]
+    for child in tx.find(ChatRecord, parent_id=chat_id):
+        deleted += _forget(Work(tx, child))
+    inquiry.forget(work)
+    for run in tx.find(RunRecord, chat_id=chat_id):
+        if (budget := tx.get(BudgetRecord, run.id)) is not None:
+            tx.delete(budget)
+    for kind in (InterruptRecord, InvocationRecord, MessageRecord, RunRecord):
+        for record in tx.find(kind, chat_id=chat_id):
+            tx.delete(record)
+    tx.prune_events(chat_id, keep_from=tx.event_range(chat_id)[1] + 1)
+    tx.clear_wake(chat_id)
+    tx.cut(chat_id)
+    tx.delete(work.chat)
+    return deleted
+
+
 def _invocation(tx: Writing, invocation_id: str, owner: str) -> tuple[Work, InvocationRecord]:
     invocation = tx.get(InvocationRecord, invocation_id)
     chat = tx.get(ChatRecord, invocation.chat_id) if invocation else None
     if invocation is None or chat is None or chat.owner != owner:
         raise Fault("not_found", f"tool invocation {invocation_id!r} not found")
     return Work(tx, chat), invocation
+
+
+def _asked_about(tx: Writing, id: str, owner: str) -> tuple[Work, str]:
+    """The call, or the moment of a hook, that a person was asked about."""
+    row = tx.get(HookCallRecord, id)
+    if row is not None:
+        return Work.owned(tx, row.chat_id, owner=owner), row.id
+    work, invocation = _invocation(tx, id, owner)
+    return work, invocation.id
 
 
 def _requirement(error: ConfigError) -> list[dict[str, Any]]:

@@ -13,7 +13,10 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Final, Self
+
+from pydantic_core import from_json
 
 from agentkit.errors import ConfigError
 from agentkit.protocol.lines import is_object
@@ -42,6 +45,10 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {  # field -> the argument and
     "max_upload_bytes": ("--max-upload-bytes", "AGENTKIT_MAX_UPLOAD_BYTES"),
     "rate_limits": ("--rate-limits", "AGENTKIT_RATE_LIMITS"),
     "secrets_file": ("--secrets", "AGENTKIT_SECRETS_FILE"),
+    "integrations_file": ("--integrations", "AGENTKIT_INTEGRATIONS_FILE"),
+    "mcp": ("--mcp", "AGENTKIT_MCP"),
+    "allow_hosts": ("--allow-host", "AGENTKIT_ALLOW_HOSTS"),
+    "public_url": ("--public-url", "AGENTKIT_PUBLIC_URL"),
     "workers": ("--workers", "AGENTKIT_WORKERS"),
     "worker_memory": ("--worker-memory", "AGENTKIT_WORKER_MEMORY"),
     "task_timeout": ("--task-timeout", "AGENTKIT_TASK_TIMEOUT"),
@@ -55,8 +62,10 @@ class ServerConfig:
 
     `db` is a path or `:memory:`; `model` answers for agents that name none, `aliases` maps references to others;
     `cors_origins` are the web pages that may call, `host_names` further names under which this server is reached.
-    `rate_limits` None: nobody said; `secrets_file` has the `KEY=VALUE` lines of apps. `workers` None: as many as there
-    are processors; `worker_memory` is in bytes, for each; `task_timeout` in seconds.
+    `rate_limits` None: nobody said; `secrets_file` has `KEY=VALUE` lines, `integrations_file` providers. `mcp` are MCP
+    servers by name; `allow_hosts` is what tools may reach although it is not public; `public_url` is where others reach
+    this server. `workers` None: as many as there are processors; `worker_memory` is in bytes, for each; `task_timeout`
+    in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +80,10 @@ class ServerConfig:
     max_upload_bytes: int = 1 << 30
     rate_limits: RateLimits | None = None
     secrets_file: str = ""
+    integrations_file: str = ""
+    mcp: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    allow_hosts: tuple[str, ...] = ()
+    public_url: str = ""
     workers: int | None = None
     worker_memory: int | None = None
     task_timeout: float | None = None
@@ -221,6 +234,49 @@ def _alias(entry: str) -> tuple[str, str]:
     return name.strip(), ref.strip()
 
 
+def _mcp(raw: Any) -> dict[str, Any]:
+    """`NAME=COMMAND` and `NAME=URL`, or the path of a JSON file `{"mcpServers": {name: {...}}}`."""
+    found: dict[str, Any] = {}
+    for entry in [raw] if isinstance(raw, str) else raw:
+        name, equals, spec = entry.partition("=")
+        if equals and name.strip() and spec.strip() and "/" not in name:
+            found[name.strip()] = spec.strip()
+        else:
+            found |= _mcp_file(entry.strip())
+    return found
+
+
+def _mcp_file(path: str) -> dict[str, Any]:
+    try:
+        told: Any = from_json(Path(path).read_bytes())
+    except OSError as error:
+        what = f"{path!r} is neither NAME=COMMAND, NAME=URL nor a file that can be read ({error.strerror})"
+        raise _wrong("mcp", what) from None
+    except ValueError as error:
+        raise _wrong("mcp", f"the file {path!r} is not JSON: {error}") from None
+    servers = told.get("mcpServers", told) if is_object(told) else None
+    if not is_object(servers):
+        raise _wrong("mcp", f'the file {path!r} is no {{"mcpServers": {{"name": ...}}}}')
+    return {name: _as_words(spec) for name, spec in servers.items() if not (is_object(spec) and spec.get("disabled"))}
+
+
+def _as_words(spec: Any) -> Any:
+    """An entry in the form that desktop programs share: the command and its `args` apart, and a `type` beside them."""
+    if not is_object(spec):
+        return spec
+    fields = {name: value for name, value in spec.items() if name not in ("args", "type", "disabled")}
+    if spec.get("args"):
+        fields["command"] = [str(spec.get("command", "")), *map(str, spec["args"])]
+    return fields
+
+
+def _url(raw: Any) -> str:
+    url = str(raw).strip().rstrip("/")
+    if not re.fullmatch(r"https?://[^\s?#]+", url):
+        raise _wrong("public_url", f"{url!r} is no URL of a server, such as https://agents.example.com")
+    return url
+
+
 def _level(raw: Any) -> str:
     if (level := str(raw).strip().lower()) not in _LEVELS:
         raise _wrong("log_level", f"log level {level!r} is none of {', '.join(_LEVELS)}")
@@ -240,6 +296,10 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "max_upload_bytes": _bytes("max_upload_bytes", "the largest file"),
     "rate_limits": _rates,
     "secrets_file": _text,
+    "integrations_file": _text,
+    "mcp": _mcp,
+    "allow_hosts": _list,
+    "public_url": _url,
     "workers": _count,
     "worker_memory": _memory,
     "task_timeout": _seconds,

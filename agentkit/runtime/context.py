@@ -5,14 +5,15 @@ Every tool call is answered before the next message, because the rows are so; no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agentkit.runtime import dto, invocations
 from agentkit.runtime.executors import internal
-from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.executors.internal import finish, meta, skills
 from agentkit.runtime.ports import ModelCall, ModelMessage, ModelRequest, ModelTool
-from agentkit.runtime.records import InvocationRecord, MessageRecord
+from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.results import OVERFLOW_SUFFIX
 from agentkit.runtime.work import Work
 from agentkit.wire import ChatMessageRole, ChatMessageStatus
@@ -27,14 +28,41 @@ def model_request(work: Work, *, model: str, before_order: int) -> ModelRequest:
     """The request for the answer that will stand at `before_order`."""
     agent = work.chat.agent
     settings = dict(agent.core_app.input or {}) if agent.core_app else {}
+    run = work.open_run
     return ModelRequest(
         model=model,
-        system_prompt=agent.system_prompt or "",
-        messages=list(_messages(work, before_order)),
+        system_prompt="\n\n".join(part for part in _system(work, run) if part),
+        messages=list(_with_injected(_messages(work, before_order), run)),
         tools=list(_tools(work)),
         output_schema=agent.output_schema if _finishes(work) else None,
         settings={name: value for name, value in settings.items() if name not in _SETTINGS_LEFT_OUT},
     )
+
+
+def _system(work: Work, run: RunRecord | None) -> Iterator[str]:
+    agent = work.chat.agent
+    yield agent.system_prompt or ""
+    yield skills.prompt(agent)
+    yield from run.system_added if run else ()
+
+
+def _with_injected(messages: Iterable[tuple[int, ModelMessage]], run: RunRecord | None) -> Iterator[ModelMessage]:
+    """The messages with those that hooks put in, each at the place in the chat where it was put."""
+    injected = run.injected if run else []
+    turns = run.turns if run else 0
+    alive = [each for each in injected if each["until"] is None or turns < each["until"]]
+    waiting = deque(sorted(alive, key=lambda each: each["order"]))
+    for order, message in messages:
+        while waiting and waiting[0]["order"] <= order:
+            yield _injected(waiting.popleft())
+        yield message
+    yield from map(_injected, waiting)
+
+
+def _injected(given: Mapping[str, Any]) -> ModelMessage:
+    """An assistant's stays one; everything else reads as a user's."""
+    role = ChatMessageRole.ASSISTANT if given["role"] == ChatMessageRole.ASSISTANT else ChatMessageRole.USER
+    return ModelMessage(role.value, given["content"])
 
 
 def _finishes(work: Work) -> bool:
@@ -42,25 +70,26 @@ def _finishes(work: Work) -> bool:
 
 
 def _tools(work: Work) -> Iterator[ModelTool]:
-    for tool in work.chat.agent.tools or ():
+    for tool in () if meta.hides_tools(work.chat.agent) else work.chat.agent.tools or ():
         yield ModelTool(tool.name, tool.description or "", invocations.input_schema(tool) or _NO_SCHEMA)
-    for own in internal.enabled(work.chat.agent):
+    for own in internal.offered(work):
         yield ModelTool(own.name, own.description, own.parameters)
     if _finishes(work):
         yield ModelTool(finish.NAME, finish.DESCRIPTION, finish.parameters(work.chat.agent))
 
 
-def _messages(work: Work, before_order: int) -> Iterator[ModelMessage]:
+def _messages(work: Work, before_order: int) -> Iterator[tuple[int, ModelMessage]]:
+    """The messages of the model's conversation, each with its place in the chat."""
     for message in dto.messages(work.tx, work.chat.id):
         if not 0 <= message.order < before_order:
             continue
         match message.role:
             case ChatMessageRole.USER:
-                yield _user(message)
+                yield message.order, _user(message)
             case ChatMessageRole.SYSTEM:  # a word of ours, such as the reminder to finish
-                yield ModelMessage("user", _text(message))
+                yield message.order, ModelMessage("user", _text(message))
             case ChatMessageRole.ASSISTANT if message.status is not ChatMessageStatus.QUEUED:
-                yield from _assistant(message, work.invocations(message.id))
+                yield from ((message.order, each) for each in _assistant(message, work.invocations(message.id)))
             case _:  # tool messages repeat what the invocations say
                 pass
 
@@ -80,11 +109,16 @@ def _user(message: MessageRecord) -> ModelMessage:
 def _assistant(message: MessageRecord, calls: list[InvocationRecord]) -> Iterator[ModelMessage]:
     text = _text(message)
     if text or calls:
-        made = [ModelCall(each.call_id, each.name, each.arguments) for each in calls]
+        made = [ModelCall(each.call_id, *_as_called(each)) for each in calls]
         yield ModelMessage("assistant", text, calls=made)
     for each in calls:
         images = [str(file["uri"]) for file in each.files if str(file.get("content_type", "")).startswith("image/")]
         yield ModelMessage("tool", _result(each), images=images, call_id=each.call_id)
+
+
+def _as_called(call: InvocationRecord) -> tuple[str, Mapping[str, Any]]:
+    """Name and arguments as the model gave them, or as a person edited them."""
+    return meta.as_called(call.name, call.arguments) if call.via else (call.name, call.arguments)
 
 
 def _result(call: InvocationRecord) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from pydantic_core import to_json
 
 from agentkit.errors import AppError, StoreError
 from agentkit.protocol.lines import is_array, is_object
-from agentkit.runtime import moves, orders, sessions, tasklogs
+from agentkit.runtime import lineage, moves, orders, sessions, taskcalls, tasklogs
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import file_id_in
 from agentkit.runtime.ports import Bus, End, Job, Live, LocalFile, Reading, Source, Store, TaskPart, Ticket, Writing
@@ -26,7 +27,9 @@ from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.runtime.service import Service
 from agentkit.runtime.sheets import Draft, Sheet, Unsaved
 from agentkit.runtime.states import TASK, TaskEvent, is_open
+from agentkit.runtime.store.blobs import TooLarge
 from agentkit.runtime.taskfiles import TaskFiles
+from agentkit.runtime.tooldesk import PROGRESS
 from agentkit.runtime.workshop import Workshop
 from agentkit.wire import AppSessionStatus, TaskLogType, TaskStatus
 
@@ -82,7 +85,7 @@ class TaskDesk(Service):
         if task is None:
             return None
         if (sheet := self._sheets.get(task_id)) is None or sheet.attempt != task.attempts:
-            self._sheets[task_id] = Sheet(task_id, attempt=task.attempts)
+            self._sheets[task_id] = Sheet(task_id, attempt=task.attempts, is_for_call=task.invocation_id is not None)
         return _job(task)
 
     async def source(self, task_id: str, version_id: str) -> Source:
@@ -94,7 +97,10 @@ class TaskDesk(Service):
         def log(text: str) -> None:
             self.logged(task_id, TaskLogType.BUILD, text)
 
-        return await self._workshop.source(version_id, log=log, preparing=preparing)
+        task = await self._store.read(lambda tx: self._ours(tx, task_id))
+        if task is None:
+            raise AppError(f"task {task_id} is over")
+        return await self._workshop.source(version_id, owner=task.owner, log=log, preparing=preparing)
 
     async def moved(self, task_id: str, *statuses: TaskStatus) -> bool:
         """The task went through these statuses. False: it is to be cancelled, or over already; go no further."""
@@ -125,13 +131,16 @@ class TaskDesk(Service):
         if kept["uri"] == file.uri:
             return kept  # the app handed back what it was given
 
+        await self._made(task_id, file_id_in(kept["uri"]))
+        return kept
+
+    async def _made(self, task_id: str, file_id: str) -> None:
         def change(tx: Writing) -> None:
-            now = self._ours(tx, task_id)
-            if now is not None:
-                tx.update(now.but(output_files=[*now.output_files, file_id_in(kept["uri"])]))
+            task = self._ours(tx, task_id)
+            if task is not None:
+                tx.update(task.but(output_files=[*task.output_files, file_id]))
 
         await self._write(change)
-        return kept
 
     # -- being told ------------------------------------------------------------------------------------------------
 
@@ -159,6 +168,8 @@ class TaskDesk(Service):
         async with sheet.lock:
             taken = sheet.take()
             try:
+                if sheet.is_for_call and end.kind == "completed":
+                    await self._keep_whole(sheet.task_id, _output(end, taken))
                 task = await self._write(lambda tx: self._end(tx, sheet, taken, end))
             except BaseException:
                 sheet.put_back(taken)
@@ -166,6 +177,19 @@ class TaskDesk(Service):
             self._forget(sheet.task_id)
         if task is not None and task.status is TaskStatus.QUEUED:
             self._submit(orders.ticket(task))
+
+    async def _keep_whole(self, task_id: str, output: Any) -> None:
+        """Keeps an output that is more than a tool call's model takes at once as a file that it can page through."""
+        task = await self._store.read(lambda tx: self._ours(tx, task_id))
+        text = taskcalls.overflow(task, task.output if output is None else output) if task is not None else None
+        if task is None or text is None:
+            return
+        try:
+            file = await self._files.keep_text(task.owner, text, filename=taskcalls.overflow_name(task))
+        except (TooLarge, OSError) as error:  # the call then has the beginning alone
+            logger.warning("task %s: the whole of its output is not kept for the model: %s", task_id, error)
+            return
+        await self._made(task_id, file.id)
 
     async def worker_lost(self, session_id: str, reason: str) -> None:
         """The session's worker is gone: the session is over."""
@@ -219,17 +243,21 @@ class TaskDesk(Service):
 
     async def _saved(self, sheet: Sheet, taken: Unsaved) -> bool:
         try:
-            is_ours = await self._write(lambda tx: self._keep_up(tx, sheet, taken))
+            task = await self._write(lambda tx: self._keep_up(tx, sheet, taken))
         except Exception as error:  # whatever it is, other tasks' are to be saved too
             is_known = isinstance(error, StoreError | Fault)
             logger.warning("task %s: output and log are held: %s", sheet.task_id, error, exc_info=not is_known)
             sheet.put_back(taken)
             self._soon(sheet.task_id)
             return False
-        if not is_ours:
+        if task is None:
             self._forget(sheet.task_id)
-        elif taken.pieces:
+            return True
+        if taken.pieces:
             self._bus.live(sheet.task_id, Live(LOGGED, {}))
+        if task.chat_id and task.invocation_id:
+            askers = await self._store.read(partial(lineage.above, chat_id=task.chat_id))
+            lineage.live(self._bus, task.chat_id, Live(PROGRESS, taskcalls.progress(task, taken)), askers)
         return True
 
     def _sheet(self, task_id: str) -> Sheet:
@@ -265,24 +293,21 @@ class TaskDesk(Service):
             tx.update(session.but(worker_id=worker_id, engine_id=self._here.engine_id, task_id=task.id))
         return moves.move(tx, task, TaskEvent.CLAIM, worker_id=worker_id, attempts=task.attempts + 1)
 
-    def _keep_up(self, tx: Writing, sheet: Sheet, taken: Unsaved) -> bool:
+    def _keep_up(self, tx: Writing, sheet: Sheet, taken: Unsaved) -> TaskRecord | None:
         task = self._ours(tx, sheet.task_id)
         if task is None:
-            return False
+            return None
         if taken.draft:
-            moves.save(tx, task, output=taken.draft.output)
+            task = moves.save(tx, task, output=taken.draft.output)
         self._log(tx, sheet, taken)
-        return True
+        return task
 
     def _end(self, tx: Writing, sheet: Sheet, taken: Unsaved, end: End) -> TaskRecord | None:
         task = self._ours(tx, sheet.task_id)
         if task is None:
             return None
         self._log(tx, sheet, taken)
-        output = _plain(end.output) if end.kind == "completed" else None
-        if output is None and taken.draft:
-            output = taken.draft.output
-        return end_of(tx, task, end, output=output)
+        return end_of(tx, task, end, output=_output(end, taken))
 
     def _log(self, tx: Writing, sheet: Sheet, taken: Unsaved) -> None:
         if taken.pieces:
@@ -324,6 +349,12 @@ def _job(task: TaskRecord) -> Job:
         owner=task.owner,
         timeout_seconds=task.timeout_seconds,
     )
+
+
+def _output(end: End, taken: Unsaved) -> Any:
+    """What the task leaves, as far as the store does not have it yet."""
+    output = _plain(end.output) if end.kind == "completed" else None
+    return taken.draft.output if output is None and taken.draft else output
 
 
 def _plain(output: Any) -> Any:

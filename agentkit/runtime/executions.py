@@ -16,7 +16,7 @@ from typing import Final
 import anyio
 
 from agentkit.errors import StoreError
-from agentkit.runtime import held, invocations
+from agentkit.runtime import held, invocations, lineage
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled
@@ -111,7 +111,9 @@ class Executions:
             tx.clear_wake(key)
             return None
         if invocation.status is ToolInvocationStatus.AWAITING_INPUT and invocation.type is ToolType.HOOK:
-            invocations.conclude(work, invocation, NO_CALLBACK, failed=True)  # its wake-up was its deadline
+            if invocation.callback_until and tx.now < invocation.callback_until:
+                return None  # woken early; the wake-up at its deadline is recorded
+            invocations.conclude(work, invocation, NO_CALLBACK, failed=True)
             return None
         if invocation.status is not ToolInvocationStatus.IN_PROGRESS or invocation.execution_id is not None:
             tx.clear_wake(key)
@@ -136,6 +138,7 @@ class Executions:
             context=work.chat.context,
             idempotency_key=f"{invocation.id}-{invocation.arguments_hash[:16]}",
             attempt=invocation.attempt + 1,
+            askers=lineage.above(work.tx, work.chat.id),
         )
         if invocation.engine_id is not None and not (
             _is_idempotent(executor, call) and invocation.attempt < MOST_ATTEMPTS

@@ -18,8 +18,11 @@ from agentkit.runtime.records import (
     AgentRecord,
     AppRecord,
     ChatRecord,
+    IntegrationRecord,
+    KeyRecord,
     MessageRecord,
     Record,
+    SecretRecord,
     StoredFile,
     TaskRecord,
 )
@@ -39,6 +42,9 @@ FIELDS: Final[Mapping[type[Record], Sequence[str]]] = {  # beside ALWAYS
     AgentRecord: ("namespace", "name", "visibility"),
     AppRecord: ("namespace", "name", "description", "category", "visibility"),
     StoredFile: ("filename", "content_type", "size", "path"),
+    SecretRecord: ("key", "description"),
+    IntegrationRecord: ("provider", "status", "auth"),
+    KeyRecord: ("name", "expires_at"),
     TaskRecord: (
         *("status", "app_id", "app_version_id", "session_id", "function", "infra", "error", "worker_id", "chat_id"),
         *("visibility", "is_featured", "run_at", "finished_at"),
@@ -49,6 +55,9 @@ SEARCHED: Final[Mapping[type[Record], Sequence[str]]] = {  # where a search name
     AgentRecord: ("id", "namespace", "name"),
     AppRecord: ("id", "namespace", "name", "description"),
     StoredFile: ("id", "filename", "path"),
+    SecretRecord: ("key", "description"),
+    IntegrationRecord: ("provider", "account_name"),
+    KeyRecord: ("id", "name"),
     TaskRecord: ("id", "function", "error"),
 }
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentkit.runtime import dto
+from agentkit.runtime import dto, lineage
 from agentkit.runtime.ports import Bus, Live, Reading, Store, StoredEvent, Subscription
-from agentkit.runtime.records import ChatRecord, InvocationRecord, MessageRecord, RunRecord
+from agentkit.runtime.records import ChatRecord, InvocationRecord, MessageRecord
 from agentkit.wire import ChatMessageRole, ChatMessageStatus, ChatStatus, ToolInvocationStatus
 
 __all__ = ["Frame", "Hub"]
@@ -52,13 +52,15 @@ class _Watch:
 
     def seen(self, frame: Frame) -> Frame:
         """A frame that is sent; remembers whether it closes its message."""
-        if frame.name == "chat_messages" and frame.data.get("status") != ChatMessageStatus.PENDING:
-            self.closed.add(frame.data["id"])
+        name, data = _inside(frame)
+        if name == "chat_messages" and data.get("status") != ChatMessageStatus.PENDING:
+            self.closed.add(data["id"])
         return frame
 
     def is_stale(self, frame: Live) -> bool:
         """Whether a live frame is about a message that is already whole."""
-        return (frame.data.get("resource_id") or frame.data.get("id")) in self.closed
+        _, data = _inside(frame)
+        return (data.get("resource_id") or data.get("id")) in self.closed
 
 
 class Hub:
@@ -144,8 +146,14 @@ class Hub:
 
     def _drafted(self, watch: _Watch, frames: list[Frame]) -> list[Frame]:
         """The frames with what the model is writing right now, as far as it is."""
-        draft = self._draft(watch.chat_id)
-        return [watch.seen(_written(frame, draft)) for frame in frames]
+        return [watch.seen(self._written(watch.chat_id, frame)) for frame in frames]
+
+    def _written(self, chat_id: str, frame: Frame) -> Frame:
+        """The frame of a message that a model is writing right now, as far as it is."""
+        if frame.name != lineage.CHILD:
+            return replace(frame, data=_drafted(frame.name, frame.data, self._draft(chat_id)))
+        told = _drafted(frame.data["event"], frame.data["data"], self._draft(frame.data["chat_id"]))
+        return replace(frame, data={**frame.data, "data": told})
 
     async def _log(self, watch: _Watch) -> list[Frame]:
         """The next entries of the log, a batch at most."""
@@ -167,10 +175,16 @@ async def _growth(news: Subscription, seconds: float) -> bool:
     return False
 
 
-def _written(frame: Frame, draft: Mapping[str, Any] | None) -> Frame:
-    """The frame of a message that the model is writing right now, as far as it is."""
-    is_draft = draft is not None and frame.data.get("id") == draft["id"] and frame.data["status"] == "pending"
-    return replace(frame, data=draft) if is_draft and draft is not None else frame
+def _inside(frame: Frame | Live) -> tuple[str | None, Mapping[str, Any]]:
+    """What is told, in this chat or in one below it."""
+    return (frame.data["event"], frame.data["data"]) if frame.name == lineage.CHILD else (frame.name, frame.data)
+
+
+def _drafted(name: str | None, data: Mapping[str, Any], draft: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The message as the model is writing it right now, where that is the one."""
+    if draft is None or name != "chat_messages" or data.get("id") != draft["id"]:
+        return data
+    return draft if data["status"] == ChatMessageStatus.PENDING else data
 
 
 def _beginning(tx: Reading, chat_id: str, after: int | None) -> tuple[list[Frame] | None, int]:
@@ -201,8 +215,18 @@ def _snapshot(tx: Reading, chat_id: str) -> tuple[list[Frame], int]:
     chat = tx.get(ChatRecord, chat_id)
     if chat is None:
         return [], 0
-    run = tx.get(RunRecord, chat.run_id) if chat.run_id else None
-    answers = tx.find(MessageRecord, run_id=run.id, order_by="order") if run else []
+    frames = _as_it_is(tx, chat)
+    for each in lineage.below(tx, chat_id):
+        for frame in _as_it_is(tx, each.chat):
+            told = lineage.framed(each, each.chat.id, str(frame.name), frame.data)
+            frames.append(Frame(lineage.CHILD, told))
+    cursor = tx.event_range(chat_id)[1]
+    return [*frames[:-1], replace(frames[-1], id=cursor)], cursor
+
+
+def _as_it_is(tx: Reading, chat: ChatRecord) -> list[Frame]:
+    """The chat, then its last run's assistant messages; the messages first where it is idle."""
+    answers = tx.find(MessageRecord, run_id=chat.run_id, order_by="order") if chat.run_id else []
     frames = [
         Frame("chat_messages", dto.message(tx, each, cut_results=True))
         for each in answers
@@ -210,16 +234,21 @@ def _snapshot(tx: Reading, chat_id: str) -> tuple[list[Frame], int]:
     ]
     at = len(frames) if chat.status in _IDLE else 0
     frames.insert(at, Frame("chats", dto.chat(tx, chat)))
-    cursor = tx.event_range(chat_id)[1]
-    return [*frames[:-1], replace(frames[-1], id=cursor)], cursor
+    return frames
 
 
 def _polled(tx: Reading, chat_id: str) -> tuple[str, str, str | None] | None:
-    """A chat that only waits for a client's tool says awaiting_input here and busy elsewhere (rule 7)."""
+    """A chat that only waits for a client's tool says awaiting_input here and busy elsewhere (rule 7).
+
+    A sub-agent's client tools count: the chat's own client runs them.
+    """
     chat = tx.get(ChatRecord, chat_id)
     if chat is None:
         return None
-    waits = chat.status is ChatStatus.BUSY and tx.find(
-        InvocationRecord, chat_id=chat_id, status=ToolInvocationStatus.AWAITING_INPUT, limit=1
-    )
+    family = [chat.id, *(each.chat.id for each in lineage.below(tx, chat.id))] if chat.status is ChatStatus.BUSY else []
+    waits = any(_waits_for_client(tx, each) for each in family)
     return (ChatStatus.AWAITING_INPUT if waits else chat.status), chat.updated_at, chat.run_id
+
+
+def _waits_for_client(tx: Reading, chat_id: str) -> bool:
+    return bool(tx.find(InvocationRecord, chat_id=chat_id, status=ToolInvocationStatus.AWAITING_INPUT, limit=1))

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentkit.protocol.lines import is_object
 from agentkit.runtime import dto, invocations, questions
+from agentkit.runtime.executors.internal import widget
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.patterns import misses
 from agentkit.runtime.ports import Reading
 from agentkit.runtime.records import InterruptRecord, InvocationRecord
 from agentkit.runtime.states import INTERRUPT, InterruptEvent, after
 from agentkit.runtime.work import Work
-from agentkit.wire import InterruptReason, InterruptResolution, InterruptStatus, ToolInvocationStatus
+from agentkit.wire import HookEvent, InterruptReason, InterruptResolution, InterruptStatus, ToolInvocationStatus
 
 __all__ = ["Decision", "expire_due", "of_invocation", "resolve"]
 
+CLOSED = "the user closed the widget without an answer"
 _RESOLUTIONS = {
     InterruptEvent.ALLOW: InterruptResolution.ALLOW,
     InterruptEvent.DENY: InterruptResolution.DENY,
@@ -46,6 +50,10 @@ def of_invocation(tx: Reading, invocation_id: str) -> InterruptRecord | None:
 def resolve(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
     """The answer. Raises Fault `already_resolved` with the winner, `conflict` where other arguments were shown."""
     _refuse_late(interrupt, now=work.tx.now)
+    if interrupt.reason is InterruptReason.WIDGET:
+        return _answer_widget(work, interrupt, decision)
+    if interrupt.reason is InterruptReason.HOOK_GATE:
+        return _pass(work, interrupt, decision)
     if interrupt.reason is not InterruptReason.TOOL_APPROVAL:
         return _answer(work, interrupt, decision)
     invocation = _invocation(work, interrupt)
@@ -75,6 +83,10 @@ def expire_due(work: Work) -> None:
         if interrupt.reason is InterruptReason.TOOL_APPROVAL:
             invocation = invocations.deny(work, _invocation(work, interrupt), expired=True, reason="")
             _carry_on(work, invocation)
+        elif interrupt.reason is InterruptReason.HOOK_GATE:
+            is_allowed = closed.resolution is InterruptResolution.ALLOW
+            inquiry.answer(work, closed, is_allowed=is_allowed, reason="nobody answered in time")
+            questions.carry_on(work)
         else:
             _tell_asker(work, closed)
             questions.carry_on(work)
@@ -131,6 +143,55 @@ def _answer(work: Work, interrupt: InterruptRecord, decision: Decision) -> Inter
     return resolved
 
 
+def _answer_widget(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
+    """What a person did with a widget, or that nobody will do anything: the call's result."""
+    invocation = work.tx.get(InvocationRecord, interrupt.resource_id)
+    if invocation is None or invocation.status is not ToolInvocationStatus.AWAITING_INPUT:
+        raise Fault("invalid_transition", f"interrupt {interrupt.id!r} waits for nothing any more")
+    said, data = CLOSED + (f": {decision.note}" if decision.note else ""), None
+    if decision.allow:
+        if not is_object(decision.data):
+            raise Fault(
+                "invalid_request",
+                "this is a widget, not an approval: answer with `data`: {action, form_data}, or with POST /tools/{id}",
+            )
+        said, data = widget.answer(invocation.widget or {}, decision.data)
+    event = InterruptEvent.ALLOW if decision.allow else InterruptEvent.DENY
+    resolved = _close(work, interrupt, event, by=decision.by, note=decision.note, data=data)
+    invocations.conclude(work, invocation, said, failed=not decision.allow, data=data)
+    work.tell_chat()
+    return resolved
+
+
+def _pass(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
+    """The answer to what a hook suspended: the run goes on with it as with the hook's own."""
+    if decision.always:
+        raise Fault("invalid_request", "this is a hook's question, which is asked every time; answer allow or deny")
+    if decision.arguments_hash is not None and decision.arguments_hash != interrupt.arguments_hash:
+        raise Fault("conflict", "the call has other arguments than the ones this answer is for; read it again")
+    if decision.allow and decision.arguments is not None:
+        _check_gated(work, interrupt, decision.arguments)
+    event = InterruptEvent.ALLOW if decision.allow else InterruptEvent.DENY
+    resolved = _close(work, interrupt, event, by=decision.by, note=decision.note, data=decision.data)
+    inquiry.answer(work, resolved, is_allowed=decision.allow, reason=decision.note, override=decision.arguments)
+    questions.carry_on(work)
+    work.tell_chat()
+    work.tx.wake(work.chat.id)
+    return resolved
+
+
+def _check_gated(work: Work, interrupt: InterruptRecord, arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments for what is no call that is about to be made, and those that do not fit."""
+    row = inquiry.suspended(work.tx, interrupt)
+    invocation = work.tx.get(InvocationRecord, interrupt.resource_id)
+    if row is None or row.event is not HookEvent.AGENT_TOOL_CALL or invocation is None:
+        raise Fault("invalid_request", f"interrupt {interrupt.id!r} is about no call; send no `arguments`")
+    tool = invocations.definition(work, invocation.name)
+    schema = invocations.input_schema(tool) if tool else None
+    if schema is not None and (problems := misses(schema, arguments)):
+        raise Fault("validation_error", f"the edited arguments do not fit {invocation.name!r}", errors=problems)
+
+
 def _tell_asker(work: Work, interrupt: InterruptRecord) -> None:
     work.tx.tell(interrupt.id, interrupt.version)
 
@@ -142,7 +203,7 @@ def _close(
         interrupt,
         resolved_data=data,
         status=after(INTERRUPT, interrupt.status, event),
-        resolution=_RESOLUTIONS[event],
+        resolution=_resolution(interrupt, event),
         resolved_at=work.tx.now,
         resolved_by=by,
         note=note,
@@ -155,3 +216,9 @@ def _carry_on(work: Work, invocation: InvocationRecord) -> None:
     work.tell_message(invocation.message_id)
     work.tell_chat()
     work.tx.wake(work.chat.id)
+
+
+def _resolution(interrupt: InterruptRecord, event: InterruptEvent) -> InterruptResolution:
+    """A gate may be one that opens where nobody answers."""
+    default = interrupt.meta.get("default_resolution") if interrupt.reason is InterruptReason.HOOK_GATE else None
+    return InterruptResolution(default) if event is InterruptEvent.EXPIRE and default else _RESOLUTIONS[event]

@@ -7,7 +7,8 @@ its schema forbids; what is wrong goes back to the model, with paths.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import hmac
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic_core import from_json, to_json
@@ -15,15 +16,17 @@ from pydantic_core import from_json, to_json
 from agentkit.protocol.lines import is_array, is_object
 from agentkit.runtime import questions
 from agentkit.runtime.executors import internal
-from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.executors.internal import finish, meta, widget
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.ids import new_id
+from agentkit.runtime.hooks import moments
+from agentkit.runtime.ids import hashed, new_id
 from agentkit.runtime.patterns import misses
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.states import INVOCATION, InvocationEvent, after
 from agentkit.runtime.work import Work
 from agentkit.wire import (
     AgentTool,
+    HookDecision,
     InterruptReason,
     SubmitToolResult,
     ToolInvocationStatus,
@@ -41,7 +44,9 @@ __all__ = [
     "open_call",
     "settle",
     "submit",
+    "takes_callback",
     "wake_key",
+    "with_arguments",
 ]
 
 REJECTED = "the user rejected this call"
@@ -73,8 +78,10 @@ def create(
     function: Mapping[str, Any] = call.get("function") or {}
     name = str(function.get("name") or "")
     arguments, problem = _decode(function.get("arguments"))
+    meant = meta.inner(work.chat.agent, name, arguments)
+    via, (name, arguments) = (name, meant) if meant else (None, (name, arguments))
     tool = definition(work, name)
-    is_internal = tool is None and (internal.find(work.chat.agent, name) is not None or _is_finish(work, name))
+    is_internal = tool is None and (internal.find(work, name) is not None or _is_finish(work, name))
     return work.tx.insert(
         InvocationRecord(
             id=new_id(),
@@ -85,6 +92,7 @@ def create(
             position=position,
             type=ToolType.INTERNAL if is_internal else ToolType(tool.type) if tool else ToolType.CLIENT,
             name=name,
+            via=via,
             arguments=arguments,
             arguments_hash=arguments_hash(name, arguments),
             status=ToolInvocationStatus.FAILED if problem else ToolInvocationStatus.PENDING,
@@ -96,23 +104,38 @@ def create(
 
 def open_call(work: Work, invocation: InvocationRecord) -> InvocationRecord:
     """The first step of a pending call: refuse it, ask a person, hand it over, or run it."""
-    tool, own = definition(work, invocation.name), internal.find(work.chat.agent, invocation.name)
-    if _is_finish(work, invocation.name):
-        return _move(work, invocation, InvocationEvent.EXECUTE)  # run when its siblings have settled
-    if tool is None and own is None:
-        known = ", ".join(sorted([each.name for each in work.chat.agent.tools or ()])) or "none"
-        return settle(work, invocation, f"there is no tool {invocation.name!r}; tools: {known}", failed=True)
+    tool, own = definition(work, invocation.name), internal.find(work, invocation.name)
+    is_finish = _is_finish(work, invocation.name)
+    if tool is None and own is None and not is_finish:
+        return settle(work, invocation, f"there is no tool {invocation.name!r}; {_known(work)}", failed=True)
     schema = own.parameters if own else input_schema(tool) if tool else None
     if schema is not None and (problems := misses(schema, invocation.arguments)):
         return settle(work, invocation, _explain(problems), failed=True)
     if len(_same(work, invocation)) >= SAME_REFUSED:
         said = f"this very call was made {SAME_REFUSED} times already; do without"
         return settle(work, invocation, said, failed=True)
+    verdict = moments.of_call(work, invocation)
+    if verdict is None:
+        return invocation  # a hook is asked; its answer leads here again
+    if verdict.decision is not HookDecision.ALLOW:
+        return settle(work, invocation, _denied_by_hook(verdict.reason), failed=True)
+    if verdict.override is not None:
+        if problems := _overridden(schema, verdict.override):
+            return settle(work, invocation, f"a hook changed the call, and {_explain(problems)}", failed=True)
+        invocation = with_arguments(work, invocation, verdict.override)
+    if is_finish:
+        return _move(work, invocation, InvocationEvent.EXECUTE)  # run when its siblings have settled
     if own is not None:
         return _apply(work, invocation, own)
     if invocation.require_approval and invocation.name not in work.chat.always_allowed_tools:
         return _gate(work, invocation, tool)
     return go_on(work, invocation)
+
+
+def with_arguments(work: Work, invocation: InvocationRecord, arguments: Mapping[str, Any]) -> InvocationRecord:
+    """The call with other arguments, which somebody checked."""
+    given = dict(arguments)
+    return work.save(invocation, arguments=given, arguments_hash=arguments_hash(invocation.name, given))
 
 
 def go_on(work: Work, invocation: InvocationRecord) -> InvocationRecord:
@@ -146,11 +169,13 @@ def conclude(
 
     Its questions are withdrawn, and nobody carries it out any more.
     """
-    questions.withdraw(work, invocation)
+    was_asking = questions.withdraw(work, invocation)
     settled = settle(work, invocation, result, failed=failed, data=data, callback_token=None, **changes)
     work.tx.clear_wake(wake_key(invocation.id))
     questions.carry_on(work)
     work.tell_message(invocation.message_id)
+    if was_asking:
+        work.tell_chat()
     work.tx.wake(work.chat.id)
     return settled
 
@@ -161,9 +186,16 @@ def deny(work: Work, invocation: InvocationRecord, *, expired: bool, reason: str
     return _move(work, invocation, InvocationEvent.DENY, result=said)
 
 
-def submit(work: Work, invocation: InvocationRecord, body: SubmitToolResult) -> InvocationRecord:
-    """A client's answer. The same answer again is fine; another one for a settled call is a conflict."""
+def submit(
+    work: Work, invocation: InvocationRecord, body: SubmitToolResult, *, files: Sequence[Mapping[str, Any]] = ()
+) -> InvocationRecord:
+    """A client's answer, with references to its files.
+
+    The same answer again is fine; another one for a settled call is a conflict.
+    """
     result, data = _answer(body)
+    if invocation.widget is not None and data is not None:
+        result, data = widget.answer(invocation.widget, data)
     if invocation.status in (ToolInvocationStatus.COMPLETED, ToolInvocationStatus.FAILED):
         if invocation.result == result:
             return invocation
@@ -172,7 +204,18 @@ def submit(work: Work, invocation: InvocationRecord, body: SubmitToolResult) -> 
         raise Fault(
             "invalid_transition", f"invocation {invocation.id!r} is {invocation.status.value}, not awaiting_input"
         )
-    return conclude(work, invocation, result, failed=bool(body.get("failed")), data=data)
+    attached = [dict(each) for each in files]
+    was_asked = questions.answer(work, invocation, by=work.chat.owner, data=data or result)
+    settled = conclude(work, invocation, result, failed=bool(body.get("failed")), data=data, files=attached)
+    if was_asked:
+        work.tell_chat()
+    return settled
+
+
+def takes_callback(invocation: InvocationRecord, token: str) -> bool:
+    """Whether the token is the one that lets somebody without a key answer this call, and it was not used yet."""
+    expected = invocation.callback_token
+    return expected is not None and hmac.compare_digest(expected, hashed(token))
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
@@ -187,11 +230,22 @@ def _move(work: Work, invocation: InvocationRecord, event: InvocationEvent, **ch
     return work.save(invocation, status=after(INVOCATION, invocation.status, event), **changes)
 
 
+def _known(work: Work) -> str:
+    if meta.hides_tools(work.chat.agent):
+        return "search_tools and list_tools tell what there is"
+    return f"tools: {', '.join(sorted(each.name for each in work.chat.agent.tools or ())) or 'none'}"
+
+
 def _apply(work: Work, invocation: InvocationRecord, tool: internal.InternalTool) -> InvocationRecord:
+    if tool.apply is None:
+        return go_on(work, invocation)
     effect = tool.apply(work.chat, invocation.arguments)
     if effect.chat:
         work.save_chat(**effect.chat)
-    running = _move(work, invocation, InvocationEvent.EXECUTE)
+    if effect.waits_for is not None:
+        questions.ask(work, invocation, effect.waits_for, meta={"widget": effect.widget})
+        return _move(work, invocation, InvocationEvent.HAND_OVER, widget=effect.widget)
+    running = _move(work, invocation, InvocationEvent.EXECUTE, widget=effect.widget)
     return settle(work, running, effect.result, failed=effect.failed)
 
 
@@ -222,6 +276,17 @@ def _decode(arguments: Any) -> tuple[dict[str, Any], str | None]:
     return value, None
 
 
+def _denied_by_hook(reason: str) -> str:
+    return "a hook denied this call" + (f": {reason}" if reason else "")
+
+
+def _overridden(schema: Mapping[str, Any] | None, arguments: Any) -> list[dict[str, str]]:
+    """What is wrong with the arguments that a hook gave."""
+    if not is_object(arguments):
+        return [{"path": "", "message": "they are no JSON object"}]
+    return misses(schema, arguments) if schema is not None else []
+
+
 def _explain(problems: list[dict[str, str]]) -> str:
     lines = "; ".join(f"{each['path'] or '(arguments)'}: {each['message']}" for each in problems)
     return f"the arguments do not fit the tool's schema: {lines}"
@@ -230,7 +295,7 @@ def _explain(problems: list[dict[str, str]]) -> str:
 def _answer(body: SubmitToolResult) -> tuple[str, Any]:
     """The result text, and the widget action where it is one, wrapped in `result` or not (protocol.md 6.5)."""
     if body.action is not None:
-        action = {"action": body.action, "form_data": body.form_data}
+        action = {"action": body.action.to_wire(), "form_data": body.form_data}
         return to_json(action).decode(), action
     if body.result is None:
         raise Fault("invalid_request", "send `result` (text) or `action` with `form_data`")

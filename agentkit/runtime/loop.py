@@ -18,7 +18,7 @@ import anyio
 
 from agentkit.errors import ConfigError, ModelError, StoreError
 from agentkit.protocol.deltas import Accumulator, Applied
-from agentkit.runtime import held
+from agentkit.runtime import held, lineage
 from agentkit.runtime.answers import Answer, take_answer
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
@@ -155,7 +155,7 @@ class Loop:
         self._drafts[todo.chat_id] = draft
         try:
             async with aclosing(provider.stream(request)) as deltas:
-                await self._follow(todo.chat_id, draft, deltas)
+                await self._follow(todo, draft, deltas)
         except anyio.get_cancelled_exc_class():
             if is_cancelled():
                 raise
@@ -165,7 +165,7 @@ class Loop:
             self._drafts.pop(todo.chat_id, None)
         return _answer(draft.said)
 
-    async def _follow(self, chat_id: str, draft: Draft, deltas: AsyncIterator[LLMDelta]) -> None:
+    async def _follow(self, todo: AskModel, draft: Draft, deltas: AsyncIterator[LLMDelta]) -> None:
         told = 0.0
         async for delta in deltas:
             draft.seq += 1
@@ -174,10 +174,10 @@ class Loop:
             if not isinstance(taken, Applied):
                 raise ModelError(f"the model provider gave a delta that is none: {taken}")
             frame = {"delta": body, "seq": draft.seq, "resource_id": draft.message["id"]}
-            self._bus.live(chat_id, Live("delta", frame))
+            lineage.live(self._bus, todo.chat_id, Live("delta", frame), todo.askers)
             if time.monotonic() - told >= SNAPSHOT_SECONDS:
                 told = time.monotonic()
-                self._bus.live(chat_id, Live("chat_messages", draft.snapshot()))
+                lineage.live(self._bus, todo.chat_id, Live("chat_messages", draft.snapshot()), todo.askers)
 
     async def _with_images(self, request: ModelRequest) -> ModelRequest:
         """The request with our own files as data URIs: no model can fetch `inf://`."""

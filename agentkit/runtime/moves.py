@@ -1,6 +1,7 @@
 """How a task goes from status to status, and what its end does. Transaction functions: no I/O, no waiting.
 
-The end of a task is one transaction: its row, its session's clock, its webhook, and the word to its watchers.
+The end of a task is one transaction: its row, its session's clock, its webhook, the result of the tool call that began
+it, and the word to its watchers.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from agentkit.runtime import taskcalls
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord, WebhookRecord
@@ -22,6 +24,7 @@ __all__ = [
     "cancel",
     "end",
     "entry",
+    "give_up",
     "later",
     "move",
     "open_calls",
@@ -109,6 +112,14 @@ def cancel(tx: Writing, task: TaskRecord, *, error: str | None = None) -> TaskRe
     return move(tx, task, TaskEvent.CANCEL, is_cancel_wanted=True)
 
 
+def give_up(tx: Writing, task_id: str) -> None:
+    """The tool call that began the task is over: so is the task. Its wake-up tells the worker that has it."""
+    task = tx.get(TaskRecord, task_id)
+    if task is not None and is_open(TASK, task.status):
+        cancel(tx, task, error="the tool call that began it is over")
+        tx.wake(task_wake(task.id))
+
+
 def end(
     tx: Writing, task: TaskRecord, event: TaskEvent, *, kind: str, output: Any = None, error: str | None = None
 ) -> TaskRecord:
@@ -131,6 +142,7 @@ def end(
     if task.webhook:
         hook = tx.insert(WebhookRecord(id=new_id(), owner=task.owner, task_id=task.id, url=task.webhook))
         tx.wake(webhook_wake(hook.id))
+    taskcalls.settle(tx, task)
     return task
 
 

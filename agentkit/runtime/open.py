@@ -17,9 +17,14 @@ from agentkit.runtime.engine.local import LocalEngine
 from agentkit.runtime.executors import ToolExecutor
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
+from agentkit.runtime.keychain import Keychain
+from agentkit.runtime.keyring import Keyring
+from agentkit.runtime.mcp.config import McpServerSpec, read_servers
 from agentkit.runtime.models.registry import Models
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ports import Fleet, ModelProvider
+from agentkit.runtime.providers import parse_providers, read_providers
+from agentkit.runtime.reach import Reach
 from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.store._database import Synchronous
 from agentkit.runtime.store.blobs import Blobs
@@ -63,7 +68,12 @@ def open_platform(
     compat: bool = False,
     secrets: Mapping[str, str] | None = None,
     secrets_file: str | Path | None = None,
+    integrations: Mapping[str, Any] | None = None,
+    integrations_file: str | Path | None = None,
     fleet: FleetConfig | Fleet | None = None,
+    mcp: Mapping[str, McpServerSpec] | None = None,
+    allow_hosts: Sequence[str] = (),
+    public_url: str | None = None,
     limits: Limits | None = None,
     executors: Sequence[ToolExecutor] = (),
     environ: Mapping[str, str] | None = None,
@@ -75,12 +85,26 @@ def open_platform(
     `models` replaces what `model`, `aliases` and `providers` would make; `agents` are stored agents given in code,
     `{"namespace/name": config}`, `apps` are folders, `{"namespace/name": path}`; `compat` says that they may import
     inferencesh where no line of theirs shows it. `apps_folder` keeps what is made for apps, their environments above
-    all: beside the database unless given. `secrets` go to the apps that name them, over those of `secrets_file`.
-    `executors` carry out the calls of their kinds of tools in place of our own. `environ` is os.environ unless given.
+    all: beside the database unless given. `secrets` are there for the apps and tools that name them,
+    over those of `secrets_file`; `integrations` are providers, over those of `integrations_file` and the catalogue.
+    `mcp` are MCP servers by name: a command line, or a URL; `allow_hosts` is what HTTP tools and webhooks may reach
+    although it is not public, such as `"10.0.0.0/8"` or `"localhost:8080"`; `public_url` is where others reach this
+    runtime, for webhooks that call back. `executors` carry out the calls of their kinds of tools in place of our own.
+    `environ` is os.environ unless given.
     """
     given = os.environ if environ is None else environ
+    store = SqliteStore(db, synchronous=synchronous)
+    configured = Secrets.collect(secrets, environ=given, file=secrets_file)
+    keychain = Keychain(
+        store,
+        configured=configured,
+        keyring=Keyring.of(given, db=db),
+        providers=parse_providers(
+            {**(read_providers(integrations_file) if integrations_file else {}), **(integrations or {})}
+        ),
+    )
     return Platform(
-        store=SqliteStore(db, synchronous=synchronous),
+        store=store,
         engine=LocalEngine(),
         bus=LocalBus(),
         models=models or open_models(model=model, aliases=aliases, providers=providers, environ=environ),
@@ -93,7 +117,8 @@ def open_platform(
         agents=agents,
         apps=apps,
         compat=compat,
-        secrets=Secrets.collect(secrets, environ=given, file=secrets_file),
+        keychain=keychain,
+        reach=Reach(allow_hosts, read_servers(mcp or {}), public_url),
         keys=keys,
     )
 

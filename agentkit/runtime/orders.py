@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,17 +20,28 @@ from agentkit.runtime.appinputs import check_input, check_requirements, check_ru
 from agentkit.runtime.apprefs import ResolvedApp, choose_function, readable_app, resolve_app, version_of
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.moves import entry, later, session_wake, task_wake
+from agentkit.runtime.needs import Holdings
 from agentkit.runtime.ports import Reading, Ticket, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.wire import Infra, RunTaskRequest, TaskStatus
 
-__all__ = ["DEFAULT_IDLE_SECONDS", "NEW", "Order", "check", "place", "resolve", "ticket"]
+__all__ = ["DEFAULT_IDLE_SECONDS", "NEW", "Caller", "Order", "check", "place", "resolve", "ticket"]
 
 NEW: Final = "new"
 DEFAULT_IDLE_SECONDS: Final = 60  # seeds/003; protocol.md 10, #23
 SHORTEST_IDLE_SECONDS, LONGEST_IDLE_SECONDS = 1, 3600  # seeds/002, "Request"
 LATE: Final = timedelta(minutes=1)  # a moment so long ago was in the future by a clock that is a little off
 LONGEST_URL: Final = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The tool call that a task answers; see the fields of the same names in TaskRecord."""
+
+    invocation_id: str
+    chat_id: str
+    agent_id: str | None
+    result_chars: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Order:
     is_idempotent: bool = False
     timeout_seconds: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    caller: Caller | None = None
 
 
 def check(request: RunTaskRequest, *, now: datetime) -> str | None:
@@ -68,9 +79,7 @@ def check(request: RunTaskRequest, *, now: datetime) -> str | None:
     return _run_at(request.run_at, now=now) if request.run_at else None
 
 
-def resolve(
-    tx: Reading, request: RunTaskRequest, *, owner: str, run_at: str | None, secrets: Mapping[str, str]
-) -> Order:
+def resolve(tx: Reading, request: RunTaskRequest, *, owner: str, run_at: str | None, have: Holdings) -> Order:
     """The order of a request that was checked. Raises Fault: 404, 400, 422, 412, and the session's own (3.4)."""
     session = sessions.active(tx, request.session, owner=owner) if request.session not in (None, "", NEW) else None
     app, version, function = _of_session(tx, session, request) if session else _named(tx, request, owner=owner)
@@ -78,7 +87,7 @@ def resolve(
     check_runnable(version)
     check_setup(version, setup)
     check_input(version, function, request.input)
-    check_requirements(version, secrets)
+    check_requirements(version, have)
     metadata = version.config.metadata
     return Order(
         owner=owner,
@@ -130,6 +139,7 @@ def place(tx: Writing, order: Order, *, task_id: str, engine_id: str, new_sessio
             timeout_seconds=order.timeout_seconds,
             events=events,
             metadata=order.metadata,
+            **(asdict(order.caller) if order.caller else {}),
         )
     )
     if order.run_at:

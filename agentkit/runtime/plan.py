@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.runtime import answers, budgets, dto, interrupts, questions
+from agentkit.runtime import answers, budgets, children, dto, interrupts, invocations, lineage, questions
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.context import model_request
 from agentkit.runtime.executors.internal import finish
+from agentkit.runtime.hooks import inquiry, moments
 from agentkit.runtime.ports import ModelRequest, Writing
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.runs import begin, end
@@ -39,6 +40,7 @@ class AskModel:
     message: Mapping[str, Any]  # the ChatMessageDTO that the answer will fill
     ref: str
     request: ModelRequest
+    askers: tuple[lineage.Asker, ...] = ()  # the chats above, which hear of every delta too
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,20 @@ def plan(
         return None
     interrupts.expire_due(work)
     while (run := _active(work)) is not None:
+        if (why := inquiry.stopped(work, run)) is not None:
+            end(work, run, RunEvent.STOP, error=why)
+            continue
         message = work.message(run.message_id)
         if message.status is ChatMessageStatus.PENDING:
             if is_stale(work.chat.agent):
                 return Rebind(chat_id, work.chat.owner, work.chat.given or work.chat.agent)
-            if (reached := budgets.spent(tx, run, limits)) is None:
+            if (reached := budgets.spent(tx, run, limits)) is not None:
+                end(work, run, RunEvent.FAIL, error=reached)
+            elif moments.before_answer(work, run, message):
                 return _ask(work, run, message)
-            end(work, run, RunEvent.FAIL, error=reached)
+            else:
+                _wait_for_hook(work, run)
+                break
         elif not _settle(work, run, limits=limits):
             break
     _rest(work)
@@ -97,29 +106,70 @@ def _ask(work: Work, run: RunRecord, message: MessageRecord) -> AskModel:
         message=dto.message(work.tx, message),
         ref=ref,
         request=model_request(work, model=ref, before_order=message.order),
+        askers=lineage.above(work.tx, work.chat.id),
     )
 
 
 def _settle(work: Work, run: RunRecord, *, limits: Limits) -> bool:
-    """Moves on a run whose last message made calls. False: one of them waits."""
-    still_open = [call for call in work.invocations(run.message_id) if is_open(INVOCATION, call.status)]
-    others = [call for call in still_open if not _is_finish(call)]
-    if not still_open:
-        answers.next_answer(work, run)
-        return True
-    if not others:
+    """Moves on a run whose last message is written. False: one of its calls waits, or a hook is asked."""
+    made = _opened(work, run)
+    still_open = [call for call in made if is_open(INVOCATION, call.status)]
+    reasons = [_waits_for(work, call) for call in still_open if not _is_finish(call)]
+    reasons += moments.results(work, run, made)
+    if reasons:
+        if reasons[0] is not None and None not in reasons:
+            answers.park(work, run, reasons[0])
+        return False
+    moments.take_results(work, run, made)
+    if still_open and answers.misfits(work, still_open[0]):
         answers.try_finish(work, run, still_open[0], limits=limits)
         return True
-    reasons = [_waits_for(work, call) for call in others]
-    if reasons[0] is not None and None not in reasons:
-        answers.park(work, run, reasons[0])
-    return False
+    verdict = moments.of_turn(work, run, made)
+    if verdict is None:
+        _wait_for_hook(work, run)
+        return False
+    if still_open:
+        _finish(work, run, still_open[0], verdict, limits=limits)
+    elif verdict.is_denied:
+        answers.ask_again(work, run, verdict.reason)
+    elif made:
+        answers.next_answer(work, run)
+    else:
+        answers.take_text(work, run)
+    return True
+
+
+def _opened(work: Work, run: RunRecord) -> list[InvocationRecord]:
+    """The calls of the run's message; those that a hook was asked about are opened where it has answered."""
+    made = work.invocations(run.message_id)
+    opened = [
+        invocations.open_call(work, each) if each.status is ToolInvocationStatus.PENDING else each for each in made
+    ]
+    if opened != made:
+        work.tell_message(run.message_id)
+        if work.pending_interrupts():
+            work.tell_chat()
+    return work.invocations(run.message_id)
+
+
+def _finish(work: Work, run: RunRecord, call: InvocationRecord, verdict: inquiry.Verdict, *, limits: Limits) -> None:
+    if not verdict.is_denied:
+        answers.try_finish(work, run, call, limits=limits)
+        return
+    why = verdict.reason or "a hook did not accept it"
+    answers.refuse_finish(work, run, call, f"the result was not accepted: {why}", why=why, limits=limits)
+
+
+def _wait_for_hook(work: Work, run: RunRecord) -> None:
+    """A hook is asked, or a person in its stead: only the latter parks the run."""
+    if moments.is_gated(work, run):
+        answers.park(work, run, InterruptReason.HOOK_GATE)
 
 
 def _waits_for(work: Work, call: InvocationRecord) -> InterruptReason | None:
-    """What the call needs a person for; None: it goes on without one, or is a client's."""
+    """What the call, or the sub-agent that answers it, needs a person for; None: it goes on, or is a client's."""
     asked = questions.pending(work, call)
-    return asked[0].reason if asked else None
+    return asked[0].reason if asked else children.parked(work.tx, call)
 
 
 def _is_finish(call: InvocationRecord) -> bool:

@@ -8,52 +8,67 @@ The server only dresses its answers.
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import anyio
 import anyio.to_thread
 
 from agentkit.errors import StoreError
 from agentkit.runtime.agents import Agents, predefine
+from agentkit.runtime.apikeys import CONFIGURED, ApiKeys, find_key
 from agentkit.runtime.apps import Apps
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.chats import Chats
 from agentkit.runtime.desk import Here, TaskDesk
+from agentkit.runtime.egress import Guard
 from agentkit.runtime.executions import Executions
 from agentkit.runtime.executors import ToolExecutor
+from agentkit.runtime.executors.agent import AgentExecutor
+from agentkit.runtime.executors.app import AppExecutor
+from agentkit.runtime.executors.hook import HookExecutor
+from agentkit.runtime.executors.http import HttpExecutor
+from agentkit.runtime.executors.internal._executor import InternalExecutor
+from agentkit.runtime.executors.mcp import McpExecutor
 from agentkit.runtime.files import Files
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
+from agentkit.runtime.hooks.delivery import Hooks
+from agentkit.runtime.hooks.gate import GateHandler
+from agentkit.runtime.hooks.task import TaskHandler
+from agentkit.runtime.hooks.webhook import WebhookHandler
 from agentkit.runtime.hub import Hub
 from agentkit.runtime.ids import hashed, new_id
+from agentkit.runtime.keychain import Keychain
 from agentkit.runtime.loop import Loop, Models
+from agentkit.runtime.mcp.servers import McpServers
 from agentkit.runtime.ports import Bus, Commit, Engine, Fleet, Store, Writing
 from agentkit.runtime.predefined import describe_folders, predefine_app
+from agentkit.runtime.reach import Reach
 from agentkit.runtime.records import KeyRecord
 from agentkit.runtime.recovery import SWEEP_SECONDS, Recovery
-from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.service import LOCAL
 from agentkit.runtime.sessions import Sessions
+from agentkit.runtime.skills import SkillSource
 from agentkit.runtime.store.blobs import Blobs
+from agentkit.runtime.subagents import SubAgents
 from agentkit.runtime.taskfiles import TaskFiles
 from agentkit.runtime.tasks import Tasks
 from agentkit.runtime.taskwatch import TaskWatch
 from agentkit.runtime.tooldesk import Desk
 from agentkit.runtime.webhooks import Webhooks
 from agentkit.runtime.workshop import Workshop
+from agentkit.wire import AgentConfig
 
 __all__ = ["Platform"]
 
 logger = logging.getLogger("agentkit.platform")
-
-CONFIGURED: Final = "configured"  # the name of keys that came with the settings
 
 
 class Platform:
@@ -61,7 +76,8 @@ class Platform:
 
     `fleet` runs apps, a pool of processes on this machine unless given; `engines` knows which processes share the
     store; `apps_folder` is where apps are unpacked, a temporary one unless given; `apps` are folders by reference.
-    `executors` carry out the calls of server-side tools, each of its kinds.
+    `keychain` has secrets and connections, stored ones alone unless given; `reach` is where tools may go; `executors`
+    carry out the calls of their kinds of tools in place of our own.
     """
 
     def __init__(
@@ -76,11 +92,12 @@ class Platform:
         engines: Liveness | None = None,
         apps_folder: Path | None = None,
         limits: Limits | None = None,
+        reach: Reach | None = None,
         executors: Sequence[ToolExecutor] = (),
         agents: Mapping[str, Any] | None = None,
         apps: Mapping[str, str | Path] | None = None,
         compat: bool = False,
-        secrets: Mapping[str, str] | None = None,
+        keychain: Keychain | None = None,
         keys: Sequence[str] = (),
     ) -> None:
         self._store = store
@@ -95,14 +112,38 @@ class Platform:
         self._compat = compat
         self._keys = tuple(keys)
         self._here = here = Here()
-        known = Secrets(secrets)
-        self._workshop = Workshop(store, blobs=blobs, secrets=known, folder=apps_folder)
+        self.keychain = keychain = keychain or Keychain(store)
+        self.vault, self.integrations = keychain.vault, keychain.integrations
+        self.api_keys = ApiKeys(store)
+        self._workshop = Workshop(store, blobs=blobs, variables=keychain.variables, folder=apps_folder)
         self.files = Files(store, blobs=blobs)
         self.agents = Agents(store)
         self.apps = Apps(store, files=self.files, workshop=self._workshop)
         limits = limits or Limits()
-        executors = tuple(executors)
-        binder = Binder(executors)
+        reach = reach or Reach()
+        guard = Guard(reach.allow_hosts)
+        skills = SkillSource(guard)
+        own: tuple[ToolExecutor, ...] = (
+            AppExecutor(store, here=here, fleet=self._fleet, holdings=keychain.holdings, limits=limits),
+            HttpExecutor(keychain, guard=guard),
+            HookExecutor(keychain, guard=guard, public_url=reach.public_url),
+            McpExecutor(McpServers(reach.mcp, secret=partial(keychain.secret, LOCAL))),
+            AgentExecutor(store, bind=self._bind, limits=limits),
+            InternalExecutor(store, skills=skills, limits=limits),
+        )
+        given = {kind for each in executors for kind in each.kinds}
+        executors = (*executors, *(each for each in own if given.isdisjoint(each.kinds)))
+        self._hooks = Hooks(
+            store,
+            handlers=(
+                WebhookHandler(keychain, guard=guard),
+                TaskHandler(store, bus, bind=self._bind, limits=limits),
+                GateHandler(),
+            ),
+            here=here,
+            is_alive=self._engines.is_alive,
+        )
+        self._binder = binder = Binder(executors, skills=skills, hooks=self._hooks)
         self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits, binder=binder)
         self._executions = Executions(
             store,
@@ -119,7 +160,9 @@ class Platform:
             store, bus, here=here, workshop=self._workshop, files=TaskFiles(self.files), submit=self._fleet.submit
         )
         watch = TaskWatch(store, bus, here=here, draft=self._desk.draft)
-        self.tasks = Tasks(store, bus, here=here, fleet=self._fleet, watch=watch, files=self.files, secrets=known)
+        self.tasks = Tasks(
+            store, bus, here=here, fleet=self._fleet, watch=watch, files=self.files, holdings=keychain.holdings
+        )
         self.sessions = Sessions(store, fleet=self._fleet)
         self._webhooks = Webhooks(store)
         self._recovery = Recovery(store, here=here, fleet=self._fleet, engine=engine, is_alive=self._engines.is_alive)
@@ -128,6 +171,8 @@ class Platform:
             "session": self.sessions.advance,
             "webhook": self._webhooks.advance,
             "tool": self._executions.advance,
+            "hook": self._hooks.advance,
+            "child": SubAgents(store, files=TaskFiles(self.files)).advance,
         }
         self._stack = AsyncExitStack()
 
@@ -140,10 +185,13 @@ class Platform:
             stack.callback(self._workshop.close)
             stack.push_async_callback(self._models.aclose)
             stack.push_async_callback(self._webhooks.aclose)
+            stack.push_async_callback(self._hooks.aclose)
+            stack.push_async_callback(self.keychain.aclose)
             self._here.engine_id = await anyio.to_thread.run_sync(self._engines.claim)
             stack.callback(self._engines.release)
             self._here.is_closing = False
             self._store.on_commit(self._told)
+            await self.vault.start()
             await self._prepare()
             await stack.enter_async_context(self._executions.run())
             await stack.enter_async_context(self._engine.run(self.advance))
@@ -167,6 +215,10 @@ class Platform:
     def fleet(self) -> dict[str, Any]:
         """GET /fleet: the workers, the queue, and what they have done."""
         return asdict(self._fleet.state())
+
+    async def _bind(self, config: AgentConfig, *, owner: str) -> AgentConfig:
+        """A sub-agent made ready by the executors of which one asks it."""
+        return await self._binder.bind(config, owner=owner)
 
     @asynccontextmanager
     async def _working(self) -> AsyncGenerator[None]:
@@ -226,13 +278,9 @@ class Platform:
         """Whether requests must carry a key."""
         return bool(self._keys)
 
-    async def owner_of(self, key: str) -> str | None:
-        """The owner behind an API key; None for a key nobody issued."""
-        digest = hashed(key)
-        found = await self._store.read(lambda tx: tx.find(KeyRecord, sha256=digest, limit=1))
-        if not found or found[0].revoked or not hmac.compare_digest(found[0].sha256, digest):
-            return None
-        return found[0].owner
+    async def key_of(self, key: str) -> KeyRecord | None:
+        """The record of an API key; None for one that nobody issued, or that counts no more."""
+        return await self._store.read(lambda tx: find_key(tx, key))
 
 
 def configure_keys(tx: Writing, digests: Sequence[str]) -> None:

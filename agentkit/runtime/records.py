@@ -12,12 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentkit.wire import (
     AgentConfig,
+    AgentHook,
     AgentRunState,
     AppSessionStatus,
     AppVersionInput,
     ChatMessageRole,
     ChatMessageStatus,
     ChatStatus,
+    HookDecision,
+    HookEvent,
     IntegrationAuthType,
     IntegrationStatus,
     InterruptReason,
@@ -38,6 +41,7 @@ __all__ = [
     "AuthorizationRecord",
     "BudgetRecord",
     "ChatRecord",
+    "HookCallRecord",
     "IdempotencyRecord",
     "IntegrationRecord",
     "InterruptRecord",
@@ -74,6 +78,18 @@ class Record(BaseModel):
         return self.model_copy(update=changes)
 
 
+class RunAgent(BaseModel):
+    """The agent that came with a message, by the fields of the chat that it takes over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    agent: AgentConfig
+    given: AgentConfig | None = None
+    agent_ref: str | None = None
+    agent_id: str | None = None
+    agent_version_id: str | None = None
+
+
 class ChatRecord(Record):
     """A conversation: its agent as it was when the chat began, and what the agent keeps for it."""
 
@@ -85,6 +101,7 @@ class ChatRecord(Record):
     agent: AgentConfig  # bound: its tools as they are offered
     given: AgentConfig | None = None  # as it came, where binding changed it
     handed_over_from: AgentConfig | None = None  # as it came: the agent that gave the chat to the one it has now
+    handed_to: RunAgent | None = None  # the agent that has the chat from the next answer on
     agent_ref: str | None = None
     agent_id: str | None = None
     agent_version_id: str | None = None
@@ -99,18 +116,6 @@ class ChatRecord(Record):
     parent_id: str | None = None  # a sub-agent's chat: the chat that asked it
     parent_invocation_id: str | None = None  # and the call that it answers
     depth: int = 0  # of sub-agents above it
-
-
-class RunAgent(BaseModel):
-    """The agent that came with a message, by the fields of the chat that it takes over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    agent: AgentConfig
-    given: AgentConfig | None = None
-    agent_ref: str | None = None
-    agent_id: str | None = None
-    agent_version_id: str | None = None
 
 
 class RunRecord(Record):
@@ -134,6 +139,12 @@ class RunRecord(Record):
     finished_at: str | None = None
     usage: dict[str, Any] = Field(default_factory=dict)
     budget_id: str | None = None  # the topmost run's id, in a sub-agent's
+    injected: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # messages that hooks put in
+    system_added: list[str] = Field(default_factory=list[str])  # what hooks add to the system prompt
+    invocation_id: str | None = None  # the call of another chat that a sub-agent's run answers
+    result_chars: int = 0  # of its result that call's model gets at once; 0: all
+    timeout_seconds: float | None = None  # it may take so long from its beginning, questions to people not counted
+    deadline: str | None = None
 
 
 class MessageRecord(Record):
@@ -173,10 +184,12 @@ class InvocationRecord(Record):
     data: Any = None
     files: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # FileRefs of the result
     widget: dict[str, Any] | None = None
+    via: str | None = None  # the internal tool by which the model called it
     engine_id: str | None = None  # the process that carries it out, or did when it died
     attempt: int = 0  # how often it was begun
     execution_id: str | None = None  # the task or child chat that it goes on in
     callback_token: str | None = None  # SHA-256 of what lets somebody without a key answer it, once
+    callback_until: str | None = None  # when it is too late for that
 
 
 class BudgetRecord(Record):
@@ -208,6 +221,29 @@ class InterruptRecord(Record):
     meta: dict[str, Any] = Field(default_factory=dict)
     answer_schema: dict[str, Any] | None = None  # of a question that is no approval
     resolved_data: Any = None
+
+
+class HookCallRecord(Record):
+    """One hook, asked about one moment of a run, and what it said; there for as long as that matters."""
+
+    KIND = "hook_call"
+    INDEX = ("chat_id", "run_id", "resource_id")
+
+    chat_id: str
+    run_id: str
+    resource_id: str  # what it is about: a run, message or invocation
+    event: HookEvent
+    position: int  # among the agent's hooks
+    hook: AgentHook
+    payload: dict[str, Any]
+    is_told: bool = False  # nobody waits for the answer
+    decision: HookDecision | None = None  # None: not answered yet, or a person is asked
+    reason: str = ""
+    override: Any = None
+    interrupt_id: str | None = None  # the question to a person
+    engine_id: str | None = None  # the process that asks it, or did when it died
+    attempts: int = 0
+    execution_id: str | None = None  # the chat of the agent that answers
 
 
 class AgentRecord(Record):
@@ -269,7 +305,7 @@ class TaskRecord(Record):
     """One execution of an app's function. `events` has one entry per transition: `{id, status, event_time}`."""
 
     KIND = "task"
-    INDEX = ("owner", "status", "session_id", "app_id", "app_version_id", "engine_id", "is_featured")
+    INDEX = ("owner", "status", "session_id", "app_id", "app_version_id", "engine_id", "is_featured", "invocation_id")
 
     owner: str
     status: TaskStatus = TaskStatus.RECEIVED
@@ -300,6 +336,8 @@ class TaskRecord(Record):
     metadata: dict[str, Any] = Field(default_factory=dict)
     chat_id: str | None = None
     agent_id: str | None = None
+    invocation_id: str | None = None  # the tool call whose result is this task's end
+    result_chars: int = 0  # of its output that call's model gets at once; 0: all
     finished_at: str | None = None
 
 
@@ -370,7 +408,7 @@ class KeyRecord(Record):
     """An API key: only its SHA-256 is kept. No `scopes`: it may do everything."""
 
     KIND = "key"
-    INDEX = ("sha256",)
+    INDEX = ("owner", "sha256")
 
     sha256: str
     owner: str
@@ -445,6 +483,7 @@ RECORDS: tuple[type[Record], ...] = (
     InvocationRecord,
     BudgetRecord,
     InterruptRecord,
+    HookCallRecord,
     AgentRecord,
     AgentVersionRecord,
     AppRecord,

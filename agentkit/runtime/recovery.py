@@ -26,7 +26,7 @@ logger = logging.getLogger("agentkit.recovery")
 SWEEP_SECONDS: Final = 30.0
 STOPPED: Final = "the server stopped"
 CLOSED: Final = "the runtime was closed"
-_OURS: Final = ("task:", "session:", "webhook:", "tool:")
+_OURS: Final = ("task:", "session:", "webhook:", "tool:", "child:", "hook:")
 _HALF_WAY: Final = (TaskStatus.RUNNING, TaskStatus.UPLOADING)
 
 

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from agentkit.runtime.executors import Elsewhere, Execution, Produced, ToolDesk, ToolFailure
 
-__all__ = ["OVERFLOW_SUFFIX", "sized"]
+__all__ = ["OVERFLOW_SUFFIX", "cut", "sized"]
 
 OVERFLOW_SUFFIX: Final = ".result.txt"
 """How the file of a result that was cut is called: `<invocation id>.result.txt`."""
@@ -26,7 +26,7 @@ async def sized(
                 file = await desk.keep(call.owner, outcome.text.encode(), filename=name, content_type="text/plain")
             except ToolFailure as failure:
                 return ToolFailure(f"the result is too large: {failure.text}")
-            return Produced(_cut(outcome.text, limit, call), None, [*outcome.files, file])
+            return Produced(cut(outcome.text, limit, invocation_id=call.invocation_id), None, [*outcome.files, file])
         case Produced() if outcome.data is not None and len(to_json(outcome.data, fallback=str)) > 4 * limit:
             return replace(outcome, data=None)
         case ToolFailure() if len(outcome.text) > limit:
@@ -35,8 +35,9 @@ async def sized(
             return outcome
 
 
-def _cut(text: str, limit: int, call: Execution) -> str:
+def cut(text: str, limit: int, *, invocation_id: str) -> str:
+    """The beginning of a text whose whole is a file of the invocation, and how to read on."""
     return (
         f"{text[:limit]}\n\n[characters 0 to {limit} of {len(text)}; read on with "
-        f'read_result(id="{call.invocation_id}", offset={limit})]'
+        f'read_result(id="{invocation_id}", offset={limit})]'
     )

@@ -11,7 +11,7 @@ What a handler returns is dressed as JSON; an ASGI response is sent as it is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -33,7 +33,7 @@ AnyEndpoint: TypeAlias = Endpoint[Any, Any]
 class Asked:
     """A request, as far as the handlers see it. `body` is the endpoint's model; `owner` is whom it acts for.
 
-    `owner` is None where the endpoint is public and no key came.
+    `owner` is None where the endpoint is public and no key came. `scopes` are its key's; [] allows everything.
     """
 
     platform: Platform
@@ -44,6 +44,7 @@ class Asked:
     caller: str | None
     body: Any = None
     once: Once | None = None
+    scopes: Sequence[str] = ()
 
     def __getitem__(self, name: str) -> str:
         return str(self.request.path_params[name])

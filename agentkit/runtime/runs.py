@@ -6,12 +6,13 @@ message and the pending answer; at the end the message, the run, and last the ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentkit.runtime import dto, invocations
+from agentkit.runtime import children, dto, invocations, moves
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import ChatRecord, InvocationRecord, MessageRecord, RunAgent, RunRecord
@@ -27,7 +28,7 @@ from agentkit.wire import (
     ToolType,
 )
 
-__all__ = ["KEEP_EVENTS", "Start", "begin", "end", "keep_said", "new_answer", "start", "stop"]
+__all__ = ["KEEP_EVENTS", "Asking", "Start", "begin", "end", "keep_said", "new_answer", "start", "stop"]
 
 KEEP_EVENTS = 2_000  # of a chat's log, older than the run that begins; a cursor below gets a snapshot
 
@@ -36,6 +37,19 @@ _MESSAGE_AFTER = {
     AgentRunState.FAILED: ChatMessageStatus.FAILED,
     AgentRunState.CANCELED: ChatMessageStatus.CANCELLED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A call of another chat, which a new chat's first run answers. `waits`: it begins when a sibling has ended."""
+
+    chat_id: str
+    invocation_id: str
+    depth: int  # of the new chat
+    budget_id: str
+    result_chars: int = 0
+    timeout_seconds: float | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class Start:
     context: dict[str, str] = field(default_factory=dict[str, str])
     attachments: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     on_busy: str = "queue"  # queue | reject | interrupt
+    asking: Asking | None = None
 
 
 def start(tx: Writing, request: Start) -> dict[str, Any]:
@@ -64,9 +79,10 @@ def start(tx: Writing, request: Start) -> dict[str, Any]:
     if work.open_run and request.on_busy == "interrupt":
         stop(work)
     run, user, answer = _new_run(work, request)
-    if work.open_run is None and not [each for each in work.queued() if each.id != run.id]:
-        run = begin(work, run)
-    tx.wake(work.chat.id)
+    if request.asking is None or not request.asking.waits:
+        if work.open_run is None and not [each for each in work.queued() if each.id != run.id]:
+            run = begin(work, run)
+        tx.wake(work.chat.id)
     return {
         "user_message": dto.message(tx, work.message(user.id)),
         "assistant_message": dto.message(tx, work.message(answer.id)),
@@ -79,7 +95,10 @@ def begin(work: Work, run: RunRecord) -> RunRecord:
     if last > KEEP_EVENTS:
         work.tx.prune_events(work.chat.id, keep_from=last - KEEP_EVENTS)
     agent = _new_definition(work, run)
-    run = work.save(run, state=after(RUN, run.state, RunEvent.BEGIN), agent=None)
+    deadline = moves.later(work.tx.now, run.timeout_seconds) if run.timeout_seconds else None
+    run = work.save(run, state=after(RUN, run.state, RunEvent.BEGIN), agent=None, deadline=deadline)
+    if deadline:
+        work.tx.wake(children.wake_key(run.id), at=deadline)
     work.save_chat(status=ChatStatus.BUSY, run_id=run.id, output=None, **_taken_over(agent))
     for message_id, status in (
         (run.user_message_id, ChatMessageStatus.READY),
@@ -95,7 +114,10 @@ def begin(work: Work, run: RunRecord) -> RunRecord:
 
 
 def new_answer(work: Work, run: RunRecord) -> RunRecord:
-    """A further assistant message, for what the model says next."""
+    """A further assistant message, for what the model says next; the chat's agent may be another one from here on."""
+    if _hand_over(work):
+        run = work.save(run, reminded=False)
+        work.tell_chat()
     message = work.tx.insert(
         MessageRecord(
             id=new_id(),
@@ -111,32 +133,52 @@ def new_answer(work: Work, run: RunRecord) -> RunRecord:
     return run
 
 
-def end(work: Work, run: RunRecord, event: RunEvent, *, error: str | None = None, output: Any = None) -> RunRecord:
-    """The run is over: nothing of it stays open, and the next one in the queue is woken."""
-    state = after(RUN, run.state, event)
-    _close_open_calls(work, run)
+def end(
+    work: Work,
+    run: RunRecord,
+    event: RunEvent,
+    *,
+    error: str | None = None,
+    output: Any = None,
+    said: Sequence[Mapping[str, Any]] = (),
+) -> RunRecord:
+    """The run is over: nothing of it stays open, the next one in the queue is woken, who asked it has its answer.
+
+    `said`: the messages that models are writing in the chats below, as far as watchers have seen them.
+    """
+    state, had_begun = after(RUN, run.state, event), work.chat.run_id == run.id
+    _close_open_calls(work, run, said)
+    _close_hooks(work, run)
     _close_message(work, run, state=state, error=error)
     run = work.save(run, state=state, error=error, output=output, finished_at=work.tx.now, interrupt_reason=None)
     work.tell_run(run)
-    if work.chat.run_id == run.id:
+    if had_begun:
+        inquiry.tell_end(work, run)
+        _hand_over(work)
         work.save_chat(status=ChatStatus.IDLE, output=output)
         work.tell_chat()
     if work.queued():
         work.tx.wake(work.chat.id)
+    if run.invocation_id:
+        children.settle(work, run)
+        if had_begun:
+            _begin_next_child(work, run.invocation_id)
     return run
 
 
-def stop(work: Work, *, said: Mapping[str, Any] | None = None) -> bool:
-    """Stops the active run and what waits behind it; False when there is nothing to stop.
+def stop(work: Work, *, said: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Stops the active run, what waits behind it and what works for it; False when there is nothing to stop.
 
-    `said`: the message that the model is writing, as far as watchers have seen it; it stays so.
+    `said`: the messages that models are writing, here and below, as far as watchers have seen them; they stay so.
     """
     waiting, run = work.queued(), work.open_run
     for each in waiting:
         end(work, each, RunEvent.STOP)
     if run:
-        keep_said(work, run, said)
-        end(work, run, RunEvent.STOP)
+        for message in said:
+            keep_said(work, run, message)
+        end(work, run, RunEvent.STOP, said=said)
+        work.tx.clear_wake(work.chat.id)
         work.tx.cut(work.chat.id)
     return bool(waiting or run)
 
@@ -169,6 +211,7 @@ def _chat_for(tx: Writing, request: Start) -> Work:
                 agent_version_id=request.agent_version_id,
                 name=request.name,
                 context=request.context,
+                **_parent(request.asking),
             )
         ),
     )
@@ -196,9 +239,27 @@ def _new_run(work: Work, request: Start) -> tuple[RunRecord, MessageRecord, Mess
             assistant_message_id=answer.id,
             message_id=answer.id,
             agent=_new_agent(request),
+            **_answering(request.asking),
         )
     )
     return run, user, answer
+
+
+def _parent(asking: Asking | None) -> dict[str, Any]:
+    if asking is None:
+        return {}
+    return {"parent_id": asking.chat_id, "parent_invocation_id": asking.invocation_id, "depth": asking.depth}
+
+
+def _answering(asking: Asking | None) -> dict[str, Any]:
+    if asking is None:
+        return {}
+    return {
+        "invocation_id": asking.invocation_id,
+        "budget_id": asking.budget_id,
+        "result_chars": asking.result_chars,
+        "timeout_seconds": asking.timeout_seconds,
+    }
 
 
 def _new_definition(work: Work, run: RunRecord) -> RunAgent | None:
@@ -210,6 +271,15 @@ def _new_definition(work: Work, run: RunRecord) -> RunAgent | None:
 
 def _taken_over(agent: RunAgent | None) -> dict[str, Any]:
     return {} if agent is None else {**dict(agent), "handed_over_from": None}
+
+
+def _hand_over(work: Work) -> bool:
+    """The chat's agent becomes the one it was handed over to. The one that people send is remembered."""
+    if work.chat.handed_to is None:
+        return False
+    sent = work.chat.handed_over_from or work.chat.given or work.chat.agent
+    work.save_chat(**dict(work.chat.handed_to), handed_over_from=sent, handed_to=None)
+    return True
 
 
 def _new_agent(request: Start) -> RunAgent | None:
@@ -234,12 +304,14 @@ def _user_content(request: Start) -> list[dict[str, Any]]:
     return parts
 
 
-def _close_open_calls(work: Work, run: RunRecord) -> None:
+def _close_open_calls(work: Work, run: RunRecord, said: Sequence[Mapping[str, Any]]) -> None:
     touched: list[str] = []
-    for invocation in work.open_invocations(run):
+    closing = work.open_invocations(run)
+    for invocation in closing:
         work.save(invocation, status=after(INVOCATION, invocation.status, InvocationEvent.STOP), callback_token=None)
-        _let_go(work, invocation)
         touched.append(invocation.message_id)
+    for invocation in closing:  # all are closed by now: none of them has to be answered, or begun, any more
+        _let_go(work, invocation, said)
     for interrupt in work.pending_interrupts():
         if interrupt.run_id == run.id:
             status = after(INTERRUPT, interrupt.status, InterruptEvent.CANCEL)
@@ -250,12 +322,35 @@ def _close_open_calls(work: Work, run: RunRecord) -> None:
             work.tell_message(message_id)
 
 
-def _let_go(work: Work, invocation: InvocationRecord) -> None:
+def _let_go(work: Work, invocation: InvocationRecord, said: Sequence[Mapping[str, Any]]) -> None:
     """Whoever carries the call out is told to stop."""
     if invocation.type is not ToolType.CLIENT:
         key = invocations.wake_key(invocation.id)
         work.tx.clear_wake(key)
         work.tx.cut(key)
+    if invocation.type is ToolType.APP and invocation.execution_id:
+        moves.give_up(work.tx, invocation.execution_id)
+    if invocation.type is ToolType.AGENT and children.works_for(work.tx, invocation):
+        child = Work.of(work.tx, invocation.execution_id or "")
+        if child is not None:
+            stop(child, said=said)
+
+
+def _close_hooks(work: Work, run: RunRecord) -> None:
+    """Hooks are asked no more, and agents that were to answer stop."""
+    for chat_id in inquiry.close(work, run):
+        child = Work.of(work.tx, chat_id)
+        if child is not None:
+            stop(child)
+
+
+def _begin_next_child(work: Work, invocation_id: str) -> None:
+    """A place is free: the next sub-agent of those who asked for this one begins."""
+    call = work.tx.get(InvocationRecord, invocation_id)
+    chat = children.waiting(work.tx, call) if call else None
+    if chat is not None and (queued := Work(work.tx, chat).queued()):
+        begin(Work(work.tx, chat), queued[0])
+        work.tx.wake(chat.id)
 
 
 def _close_message(work: Work, run: RunRecord, *, state: AgentRunState, error: str | None) -> None:

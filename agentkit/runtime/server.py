@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentkit.protocol import api
 from agentkit.protocol.dialects import choose
 from agentkit.runtime import bodies, replies
-from agentkit.runtime.auth import Gate, bearer
+from agentkit.runtime.auth import Caller, Gate, bearer
 from agentkit.runtime.config import ServerConfig
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.handlers import routes
@@ -43,6 +43,7 @@ ALLOWED_HEADERS = (  # protocol.md 1.1, "CORS"; the last two are this server's
     "idempotency-key", "last-event-id",
 )  # fmt: skip
 OPTIONAL_KEY = (api.FILE_CONTENT,)  # a public file needs no key
+CALLBACK: Final = "token"  # the query of a webhook's callback, which needs no key either (protocol.md 6.5)
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 LIMITED: Final = {  # seeds/000, "Rate Limits": which requests are counted, and as what
     (endpoint.method, endpoint.path): kind
@@ -78,7 +79,7 @@ def _paths() -> dict[str, dict[str, AnyEndpoint]]:
     found: defaultdict[str, dict[str, AnyEndpoint]] = defaultdict(dict)
     for endpoint in sorted(api.ENDPOINTS.values(), key=lambda each: len(each.parameters)):
         found[endpoint.path][endpoint.method] = endpoint
-    exact = {path: {endpoint.method: endpoint} for path, endpoint in api.ALIASES.items()}
+    exact = {path: {each.method: each for each in endpoints} for path, endpoints in api.ALIASES.items()}
     return {**exact, **found}
 
 
@@ -103,10 +104,11 @@ class _Server:
         if endpoint.body is not NoneType and not (endpoint is api.CREATE_FILES and bodies.is_multipart(request)):
             data = await bodies.read_json(request, max_bytes=self.config.max_body_bytes)
             body = endpoint.take(data)
-            once = _once(endpoint, request, caller=caller, data=data)
+            once = _once(endpoint, request, caller=caller.owner if caller else None, data=data)
         return Asked(
-            self.platform, endpoint, request, self.streams, self.config.max_body_bytes, caller, body=body, once=once
-        )
+            self.platform, endpoint, request, self.streams, self.config.max_body_bytes, caller.owner if caller else None,
+            body=body, once=once, scopes=caller.scopes if caller else (),
+        )  # fmt: skip
 
     def _count(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> None:
         """Counts the request against the limit of its key. Raises Fault `rate_limited`."""
@@ -124,12 +126,13 @@ class _Server:
                 "(AGENTKIT_RATE_LIMITS) allows more",
             )
 
-    async def _caller(self, endpoint: AnyEndpoint, request: Request) -> str | None:
-        if endpoint.is_public or (
-            endpoint in OPTIONAL_KEY and "authorization" not in request.headers and self.platform.needs_key
-        ):
+    async def _caller(self, endpoint: AnyEndpoint, request: Request) -> Caller | None:
+        is_optional = endpoint in OPTIONAL_KEY or (
+            endpoint is api.SUBMIT_TOOL_RESULT and CALLBACK in request.query_params
+        )
+        if endpoint.is_public or (is_optional and "authorization" not in request.headers and self.platform.needs_key):
             return None
-        return await self.gate.owner(request)
+        return await self.gate.caller(request, scope=endpoint.scope)
 
 
 class _Resource:

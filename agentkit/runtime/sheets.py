@@ -38,11 +38,15 @@ class Unsaved:
 
 
 class Sheet:
-    """One running task's. Its `lock` is held from `take` to the end of the save, so that pieces keep their order."""
+    """One running task's. Its `lock` is held from `take` to the end of the save, so that pieces keep their order.
 
-    def __init__(self, task_id: str, *, attempt: int = 0) -> None:
+    `is_for_call`: a tool call waits for the task's end.
+    """
+
+    def __init__(self, task_id: str, *, attempt: int = 0, is_for_call: bool = False) -> None:
         self.task_id = task_id
         self.attempt = attempt
+        self.is_for_call = is_for_call
         self.lock = anyio.Lock()
         self.kept: Kept | None = None  # what the store has, once something was saved
         self.draft: Draft | None = None

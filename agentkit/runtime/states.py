@@ -39,6 +39,7 @@ class RunEvent(Enum):
     REMIND = auto()  # the model answered without the finish call its schema asks for: tell it once
     FINISH = auto()  # the finish call fits
     INVALID = auto()  # the finish call misses the schema: tell the model
+    OBJECTED = auto()  # a hook does not take the answer: tell the model
     ANSWERED = auto()  # a person decided
     FAIL = auto()  # a model error, a limit, or the output budget is spent
     STOP = auto()  # somebody stopped it
@@ -107,6 +108,7 @@ RUN: Final[dict[AgentRunState, dict[RunEvent, AgentRunState]]] = {
         RunEvent.REMIND: _R.WORKING,
         RunEvent.FINISH: _R.COMPLETED,
         RunEvent.INVALID: _R.WORKING,
+        RunEvent.OBJECTED: _R.WORKING,
         RunEvent.ANSWERED: _R.WORKING,
         RunEvent.FAIL: _R.FAILED,
         RunEvent.STOP: _R.CANCELED,

@@ -17,6 +17,7 @@ from agentkit.runtime import dto
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import OURS, Files
 from agentkit.runtime.ports import LocalFile, TaskPart
+from agentkit.runtime.records import StoredFile
 from agentkit.runtime.store.blobs import TooLarge
 from agentkit.tools.jsonable import is_array, is_object
 
@@ -71,6 +72,15 @@ class TaskFiles:
             "size": record.size,
             "filename": record.filename,
         }
+
+    async def keep_text(self, owner: str, text: str, *, filename: str) -> StoredFile:
+        """Stores a text of the platform's own making. Raises TooLarge."""
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            yield text.encode("utf-8", "replace")
+
+        async with aclosing(chunks()) as given:
+            return await self._files.store(owner, given, filename=filename, content_type="text/plain")
 
     async def _fetch(self, owner: str, uri: str, folder: Path, part: TaskPart) -> LocalFile:
         try:

@@ -11,7 +11,7 @@ from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import TaskLogRecord
 from agentkit.wire import TaskLogType
 
-__all__ = ["KEPT_BYTES", "Kept", "Piece", "append", "drop", "size_of"]
+__all__ = ["KEPT_BYTES", "Kept", "Piece", "append", "drop", "size_of", "tail"]
 
 KEPT_BYTES: Final = 1 << 20  # of one task
 PIECE_BYTES: Final = 64 << 10  # a piece grows to this before another one begins
@@ -48,6 +48,13 @@ def append(tx: Writing, task_id: str, pieces: Sequence[Piece], *, kept: Kept | N
             last = tx.insert(TaskLogRecord(id=new_id(), task_id=task_id, log_type=kind, text=text))
         now.size += size_of(text)
     return _pruned(tx, task_id, now) if now.size > KEPT_BYTES or dropped else now
+
+
+def tail(tx: Reading, task_id: str, *, lines: int, chars: int) -> str:
+    """The last lines of the log that have something in them, no more than so many characters."""
+    newest = tx.find(TaskLogRecord, task_id=task_id, descending=True, limit=2)
+    printed = [line.rstrip() for each in reversed(newest) for line in each.text.splitlines() if line.strip()]
+    return "\n".join(printed[-lines:])[-chars:]
 
 
 def drop(tx: Writing, task_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,6 +15,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files, file_id_in
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.ids import new_id
+from agentkit.runtime.needs import Holdings
 from agentkit.runtime.ports import Bus, Fleet, Live, Reading, Store, Writing
 from agentkit.runtime.records import StoredFile, TaskRecord, WebhookRecord
 from agentkit.runtime.service import Service
@@ -49,7 +50,7 @@ class Tasks(Service):
         fleet: Fleet,
         watch: TaskWatch,
         files: Files,
-        secrets: Mapping[str, str],
+        holdings: Callable[[Reading, str], Holdings],
     ) -> None:
         super().__init__(store)
         self._bus = bus
@@ -57,7 +58,7 @@ class Tasks(Service):
         self._fleet = fleet
         self._watch = watch
         self._files = files
-        self._secrets = secrets
+        self._holdings = holdings
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -69,7 +70,7 @@ class Tasks(Service):
                 return answered
         run_at = orders.check(request, now=datetime.now(UTC))
         order = await self._store.read(
-            lambda tx: orders.resolve(tx, request, owner=owner, run_at=run_at, secrets=self._secrets)
+            lambda tx: orders.resolve(tx, request, owner=owner, run_at=run_at, have=self._holdings(tx, owner))
         )
         session_id = self._lease(order) if order.is_new_session else None
         try:
@@ -118,7 +119,7 @@ class Tasks(Service):
                 raise Fault("task_failed", task["error"] or "the task failed", task=task)
 
     async def advance(self, task_id: str) -> None:
-        """The task may be due: puts it into the queue."""
+        """The task may be due: puts it into the queue; cancelled by its tool call: tells the worker."""
 
         def change(tx: Writing) -> TaskRecord | None:
             task = tx.get(TaskRecord, task_id)
@@ -133,6 +134,8 @@ class Tasks(Service):
         task = await self._write(change)
         if task is not None and task.status is TaskStatus.QUEUED and task.engine_id == self._here.engine_id:
             self._fleet.submit(orders.ticket(task))
+        elif task is not None and task.status in (TaskStatus.CANCELLING, TaskStatus.CANCELLED):
+            await self._stop(task, timeout_seconds=None, force=False)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import anyio
 
 from agentkit.errors import ConfigError, ModelError
 from agentkit.protocol.deltas import Accumulator
-from agentkit.runtime import budgets, questions
+from agentkit.runtime import budgets, lineage, questions
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.executors import Answered, Execution, Gone, ToolFailure, ToolFile
 from agentkit.runtime.files import OURS, Files
@@ -56,7 +56,7 @@ class Desk:
     ) -> None:
         """Tells the chat's watchers how far the call is."""
         told = {"invocation_id": call.invocation_id, "message": message, "progress": progress, "total": total}
-        self._bus.live(call.chat_id, Live(PROGRESS, told))
+        lineage.live(self._bus, call.chat_id, Live(PROGRESS, told), call.askers)
 
     async def keep(self, owner: str, content: bytes, *, filename: str, content_type: str = "") -> ToolFile:
         """Stores bytes among the owner's files. Raises ToolFailure where they are too many."""

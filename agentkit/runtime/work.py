@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Self, TypeVar
 
-from agentkit.runtime import dto
+from agentkit.runtime import dto, lineage
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import (
@@ -36,6 +36,7 @@ class Work:
     def __init__(self, tx: Writing, chat: ChatRecord) -> None:
         self.tx = tx
         self.chat = chat
+        self._asks_anew = False  # its questions changed since the chat was told
 
     @classmethod
     def of(cls, tx: Writing, chat_id: str) -> Self | None:
@@ -98,7 +99,13 @@ class Work:
     def save(self, record: R, **changes: Any) -> R:
         """Saves a row of the chat with these fields changed; returns it as it is now."""
         changed: R = record.but(**changes)
+        self._asks_anew |= isinstance(record, InterruptRecord)
         return self.tx.update(changed)
+
+    def ask(self, question: InterruptRecord) -> InterruptRecord:
+        """Adds a question to a person."""
+        self._asks_anew = True
+        return self.tx.insert(question)
 
     def take_order(self) -> int:
         """The next message's place in the chat."""
@@ -109,19 +116,33 @@ class Work:
     # -- telling ---------------------------------------------------------------------------------------------------
 
     def tell_chat(self) -> None:
-        """Appends the chat as it is now to its log.
+        """Appends the chat as it is now to its log; where its questions changed, the chat that asked it too.
 
         The row is saved first, even unchanged: by `updated_at` a reader tells which of two copies is the newer one,
         and the interrupts in it are rows of their own.
         """
         self.save_chat()
-        self.tx.append(self.chat.id, "chats", dto.chat(self.tx, self.chat))
+        self._tell("chats", dto.chat(self.tx, self.chat))
+        if not self._asks_anew:
+            return
+        self._asks_anew = False
+        call = lineage.asking(self.tx, self.chat)
+        above = Work.of(self.tx, call.chat_id) if call else None
+        if above is not None:
+            above._asks_anew = True
+            above.tell_chat()
 
     def tell_message(self, message_id: str) -> None:
         """Appends the message as it is now to the chat's log."""
         body = dto.message(self.tx, self.message(message_id), cut_results=True)
-        self.tx.append(self.chat.id, "chat_messages", body)
+        self._tell("chat_messages", body)
 
     def tell_run(self, run: RunRecord) -> None:
         """Appends the run as it is now to the chat's log."""
-        self.tx.append(self.chat.id, "agent_runs", dto.run(run))
+        self._tell("agent_runs", dto.run(run))
+
+    def _tell(self, name: str, data: dict[str, Any]) -> None:
+        """Appends to the chat's log, and to that of every chat it works for."""
+        self.tx.append(self.chat.id, name, data)
+        for asker in lineage.above(self.tx, self.chat.id) if self.chat.parent_id else ():
+            self.tx.append(asker.chat_id, lineage.CHILD, lineage.framed(asker, self.chat.id, name, data))

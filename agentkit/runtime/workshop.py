@@ -19,15 +19,19 @@ from agentkit.errors import AppError, StoreError
 from agentkit.runtime import bundles
 from agentkit.runtime.builds import Log
 from agentkit.runtime.environments import Environments
+from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Source, Store
 from agentkit.runtime.records import AppVersionRecord
-from agentkit.runtime.secrets import Hidden, Secrets
+from agentkit.runtime.secrets import Hidden
 from agentkit.runtime.store.blobs import Blobs
+from agentkit.wire import AppVersionInput
 
-__all__ = ["Preparing", "Workshop", "apps_beside"]
+__all__ = ["Preparing", "Variables", "Workshop", "apps_beside"]
 
 Preparing: TypeAlias = Callable[[], Awaitable[object]]
 """Called once, before the first piece of work that takes time."""
+Variables: TypeAlias = Callable[[str, AppVersionInput], Awaitable[Hidden]]
+"""What an owner's workers of a version find in their environment, of the secrets it asks for. May raise Fault."""
 ENVIRONMENTS: Final = ".environments"
 HOMES: Final = "homes"
 
@@ -40,10 +44,10 @@ def apps_beside(db: str | Path) -> Path | None:
 class Workshop:
     """A folder of unpacked apps and their environments. `folder` None: a temporary one, removed on close."""
 
-    def __init__(self, store: Store, *, blobs: Blobs, secrets: Secrets, folder: Path | None) -> None:
+    def __init__(self, store: Store, *, blobs: Blobs, variables: Variables, folder: Path | None) -> None:
         self._store = store
         self._blobs = blobs
-        self._secrets = secrets
+        self._variables = variables
         self._given = folder
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._seen: set[str] = set()  # versions whose folder was looked through by this process
@@ -67,8 +71,8 @@ class Workshop:
             self._temporary.cleanup()
             self._temporary = None
 
-    async def source(self, version_id: str, *, log: Log, preparing: Preparing) -> Source:
-        """The version, ready to be run; `log` gets what building it printed. Raises AppError with the reason.
+    async def source(self, version_id: str, *, owner: str, log: Log, preparing: Preparing) -> Source:
+        """The version, ready to be run for an owner; `log` gets what building it printed. Raises AppError.
 
         Who asks for one that is being made waits for it.
         """
@@ -82,9 +86,11 @@ class Workshop:
             log=log, preparing=once,
         )  # fmt: skip
         config = version.config
-        named = [each.key for each in config.required_secrets]
         env = Hidden({name: str(value) for name, value in config.env.items() if value is not None})
-        env |= self._secrets.only(named)
+        try:
+            env |= await self._variables(owner, config)
+        except Fault as error:
+            raise AppError(error.detail) from None
         # `resources.ram` says what the app needs, not what it may have: a limit below it would break what maps a lot.
         home = await anyio.to_thread.run_sync(_made_home, self.folder / HOMES / version.app_id)
         return Source(folder, python, env, is_compat=version.is_compat, home=home)

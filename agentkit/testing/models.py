@@ -181,14 +181,14 @@ class Auto:
     """A model that calls every tool once with arguments that fit its schema, then finishes, or says "done".
 
     The arguments depend on the seed, the tool and how many user messages there were, and on nothing else. Tools named
-    in `skip` are not called.
+    in `skip` are not called, nor is `widget`, which may wait for a person.
     """
 
     def __init__(self, seed: int = 0, *, name: str = "auto", skip: Collection[str] = ()) -> None:
         self.name = name
         self.seed = seed
         self.requests: list[ModelRequest] = []
-        self._skip = frozenset(skip)
+        self._skip = frozenset({*skip, "widget"})
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[LLMDelta]:
         """Calls of all tools that were not called since the last user message; after that the end."""

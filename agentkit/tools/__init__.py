@@ -4,8 +4,9 @@ client app agent http webhook mcp internal    the builders: `tool("w")...`, `app
 params                                        `string()`, `obj()`, `optional()`: JSON Schema of parameters
 function docstring signature                  `@tool` on a typed function
 handler context arguments result              from the model's arguments to the handler and back
+openapi openapi_schemas                       an OpenAPI document as HTTP tools
 output                                        `output_type=`: a type as JSON Schema, and back
-toolbox                                       an agent's tools: what travels, what stays
+toolbox config                                an agent's tools and its configuration: what travels, what stays
 typed schema jsonable templates inputs        what those stand on
 """
 
@@ -17,10 +18,11 @@ from agentkit.tools.client import ClientTool, ClientToolBuilder, tool
 from agentkit.tools.context import Progress, ToolContext, idempotency_key
 from agentkit.tools.http import HttpToolBuilder, call_tool, http_tool
 from agentkit.tools.internal import InternalToolsBuilder, internal_tools
-from agentkit.tools.mcp import McpToolBuilder, mcp_tool
+from agentkit.tools.mcp import McpServerBuilder, McpToolBuilder, mcp_server, mcp_tool
+from agentkit.tools.openapi import openapi_tools
 from agentkit.tools.output import Output, output_of
 from agentkit.tools.params import any_of, array, boolean, enum_of, integer, number, obj, optional, string
-from agentkit.tools.result import result_text
+from agentkit.tools.result import ToolOutput, result_text
 from agentkit.tools.schema import check_schema
 from agentkit.tools.toolbox import Toolbox
 from agentkit.tools.webhook import WebhookToolBuilder, webhook_tool
@@ -33,11 +35,13 @@ __all__ = [
     "ClientToolBuilder",
     "HttpToolBuilder",
     "InternalToolsBuilder",
+    "McpServerBuilder",
     "McpToolBuilder",
     "Output",
     "Progress",
     "ToolBuilder",
     "ToolContext",
+    "ToolOutput",
     "ToolSpec",
     "Toolbox",
     "WebhookToolBuilder",
@@ -54,9 +58,11 @@ __all__ = [
     "idempotency_key",
     "integer",
     "internal_tools",
+    "mcp_server",
     "mcp_tool",
     "number",
     "obj",
+    "openapi_tools",
     "optional",
     "output_of",
     "result_text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from agentkit.errors import ToolDefinitionError
 from agentkit.tools.inputs import Inputs
 from agentkit.tools.jsonable import NotJson, jsonable
 
-__all__ = ["ToolBuilder", "ToolSpec", "check_tool_name"]
+__all__ = ["ToolBuilder", "ToolSpec", "check_tool_name", "suggested_name"]
 
 ToolSpec: TypeAlias = dict[str, Any]
 """A tool as it travels: the JSON object of protocol.md 6.7."""
@@ -25,11 +26,12 @@ def check_tool_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ToolDefinitionError(
             f"tool {name!r}: a tool's name has 1 to 64 letters, digits, _ or -, and begins with a letter or _; "
-            f"try {_suggested(name)!r}, and .display_name({name!r}) for what people see"
+            f"try {suggested_name(name)!r}, and .display_name({name!r}) for what people see"
         )
 
 
-def _suggested(name: str) -> str:
+def suggested_name(name: str) -> str:
+    """A tool name that is as near as can be to any text."""
     cleaned = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:63].lower()
     return cleaned if _NAME.fullmatch(cleaned) else f"_{cleaned}" if cleaned else "my_tool"
 
@@ -46,6 +48,9 @@ class ToolBuilder(ABC):
     description: str = ""
     approval: bool = False
     approval_timeout: float | None = None
+    timeout_seconds: float | None = None
+    is_idempotent: bool | None = None
+    retries: int | None = None
     inputs: Inputs = field(default_factory=Inputs)
 
     def __post_init__(self) -> None:
@@ -81,22 +86,54 @@ class ToolBuilder(ABC):
             raise ToolDefinitionError(f"{self._what}: timeout_seconds={timeout_seconds!r}; write 0 to wait for ever")
         return replace(self, approval=required, approval_timeout=timeout_seconds)
 
+    def timeout(self, seconds: float) -> Self:
+        """How long one attempt at a call may take; then it fails, and the model reads that."""
+        if not 0 < seconds < math.inf:
+            raise ToolDefinitionError(f"{self._what}: .timeout({seconds!r}); write the seconds, more than 0")
+        return replace(self, timeout_seconds=seconds)
+
+    def idempotent(self, enabled: bool = True) -> Self:
+        """Whether a second attempt at the same call does no harm, so that it may be tried again after any failure."""
+        return replace(self, is_idempotent=enabled)
+
+    def retry(self, times: int) -> Self:
+        """How often a call that failed is tried again, where that does no harm; 0 for never."""
+        if times < 0:
+            raise ToolDefinitionError(f"{self._what}: .retry({times!r}); write how many times, or 0 for never")
+        return replace(self, retries=times)
+
     def build(self) -> ToolSpec:
         """The tool as it travels, a fresh dict each time. Raises ToolDefinitionError where the parts do not agree."""
-        timeout = {} if self.approval_timeout is None else {"approval_timeout": self.approval_timeout}
         return {
             "name": self.name,
             "display_name": self.shown_name or self.name,
             "description": self.description,
             "type": self.KIND,
             "require_approval": self.approval,
-            **timeout,
+            **{name: value for name, value in self._rules().items() if value is not None},
             self.KIND: self.config(),
         }
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """The kind's own part of the JSON."""
+
+    def handlers_inside(self) -> Mapping[str, Any]:
+        """The client tools of an agent that is asked, by name; their handlers run where this tool was defined."""
+        return {}
+
+    def taken_over(self) -> Any:
+        """The toolbox of an agent that takes the chat over, None for any other tool."""
+        return None
+
+    def _rules(self) -> dict[str, Any]:
+        """How a call is carried out, None where nothing was said: then it does not travel."""
+        return {
+            "approval_timeout": self.approval_timeout,
+            "timeout": self.timeout_seconds,
+            "idempotent": self.is_idempotent,
+            "retries": self.retries,
+        }
 
     @property
     def _what(self) -> str:

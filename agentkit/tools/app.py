@@ -22,6 +22,7 @@ class AppToolBuilder(ToolBuilder):
     has_sessions: bool = False
     app_setup: Mapping[str, Any] = field(default_factory=dict[str, Any])
     app_input: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    app_fixed_input: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,6 +35,10 @@ class AppToolBuilder(ToolBuilder):
     def input(self, values: Mapping[str, Any]) -> Self:
         """Default input; the model's arguments win."""
         return replace(self, app_input=self._plain(values, what=".input()"))
+
+    def fixed_input(self, values: Mapping[str, Any]) -> Self:
+        """Input that wins over the model's arguments, and that the model does not see in the app's schema."""
+        return replace(self, app_fixed_input=self._plain(values, what=".fixed_input()"))
 
     def function(self, name: str) -> Self:
         """Which function of an app that has several."""
@@ -50,6 +55,7 @@ class AppToolBuilder(ToolBuilder):
             "session_enabled": self.has_sessions,
             "setup": self._plain(self.app_setup, what=".setup()"),
             "input": self._plain(self.app_input, what=".input()"),
+            "fixed_input": self._plain(self.app_fixed_input, what=".fixed_input()"),
         }
         return {"ref": self.ref, **{key: part for key, part in parts.items() if part}, **self._hint()}
 

@@ -32,6 +32,11 @@ class ClientToolBuilder(ToolBuilder):
 
     def config(self) -> dict[str, Any]:
         """The input schema."""
+        if self.retries and not self.is_idempotent:
+            raise ToolDefinitionError(
+                f"{self._what}: .retry({self.retries}) without .idempotent(): a handler that raised may have done its "
+                "work; add .idempotent() where doing it twice does no harm"
+            )
         return {"input_schema": self.inputs.to_schema()}
 
     def handler(self, function: Callable[P, R]) -> ClientTool[P, R]:
@@ -153,6 +158,18 @@ class ClientTool(Generic[P, R]):
     def require_approval(self, required: bool = True, *, timeout_seconds: float | None = None) -> Self:
         """See `ToolBuilder.require_approval`."""
         return replace(self, builder=self.builder.require_approval(required, timeout_seconds=timeout_seconds))
+
+    def timeout(self, seconds: float) -> Self:
+        """See `ToolBuilder.timeout`; it counts for the whole call, and `ctx.cancelled` tells the function."""
+        return replace(self, builder=self.builder.timeout(seconds))
+
+    def idempotent(self, enabled: bool = True) -> Self:
+        """See `ToolBuilder.idempotent`."""
+        return replace(self, builder=self.builder.idempotent(enabled))
+
+    def retry(self, times: int) -> Self:
+        """See `ToolBuilder.retry`: after what the function raised, and only where it is idempotent."""
+        return replace(self, builder=self.builder.retry(times))
 
     def handler(self, function: Callable[..., Any]) -> ClientTool[..., Any]:
         """The same tool with another function."""

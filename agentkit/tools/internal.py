@@ -37,6 +37,14 @@ class InternalToolsBuilder:
         """Load skills on demand."""
         return self._with("skills", enabled=enabled)
 
+    def meta(self, enabled: bool = True) -> Self:
+        """Look for tools and call them by name, instead of being told of all at once: for agents with many."""
+        return self._with("meta", enabled=enabled)
+
+    def results(self, enabled: bool = True) -> Self:
+        """Read on in results that were too long to be given at once."""
+        return self._with("results", enabled=enabled)
+
     def all(self) -> Self:
         """Plan, memory, widget and finish on."""
         return self._with(*_CLASSIC, enabled=True)

@@ -1,14 +1,15 @@
-"""Tools of a connected MCP server (`type: mcp`)."""
+"""Tools of a connected MCP server (`type: mcp`): one, or all that it has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from agentkit.errors import ToolDefinitionError
-from agentkit.tools._builder import ToolBuilder
+from agentkit.tools._builder import ToolBuilder, suggested_name
 
-__all__ = ["McpToolBuilder", "mcp_tool"]
+__all__ = ["McpServerBuilder", "McpToolBuilder", "mcp_server", "mcp_tool"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -45,3 +46,57 @@ def mcp_tool(
             f"mcp_tool({name!r}, server='brave', tool_name='search')"
         )
     return McpToolBuilder(name=name, origin=given[0], tool_name=tool_name or name)
+
+
+McpApproval: TypeAlias = Literal["always", "never"]
+"""Whether a person is asked: each time, or only for tools that were built with `.require_approval()`."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class McpServerBuilder(ToolBuilder):
+    """Stands for the tools of a server; the runtime puts them in its place when a message comes (agentkit's own).
+
+    What is said of it, such as `.timeout(30)` or `.require_approval()`, holds for each of them.
+    """
+
+    KIND: ClassVar[str] = "mcp"
+
+    server: str
+    only: tuple[str, ...] | None = None
+    policy: McpApproval | None = None
+    prefix: str = ""
+
+    def config(self) -> dict[str, Any]:
+        """Which server, which of its tools, and how they are called here."""
+        if self.inputs:
+            raise ToolDefinitionError(f"{self._what}: the server knows the parameters; use mcp_tool() for a hint")
+        rules = {"only": list(self.only) if self.only is not None else None, "approval": self.policy}
+        told = {key: value for key, value in rules.items() if value is not None}
+        return {"server": self.server, "tool_name": "*", "prefix": self.prefix, **told}
+
+
+def mcp_server(
+    name: str, *, only: Sequence[str] | None = None, approval: McpApproval | None = None, prefix: str | None = None
+) -> McpServerBuilder:
+    """All tools of the MCP server with that name, or those of `only`.
+
+    Whether a person is asked is the server's word (tools that it calls destructive), unless `approval` decides it.
+    `prefix` goes before the tools' names, the server's name unless given; "" leaves them as they are.
+
+    >>> mcp_server("time", only=["get_current_time"]).build()["mcp"]
+    {'server': 'time', 'tool_name': '*', 'prefix': 'time_', 'only': ['get_current_time']}
+    """
+    if approval not in (None, "always", "never"):
+        raise ToolDefinitionError(f"mcp_server({name!r}, approval={approval!r}): write 'always' or 'never'")
+    if isinstance(only, str):
+        raise ToolDefinitionError(f"mcp_server({name!r}, only={only!r}): write a list, only=[{only!r}]")
+    if not name:
+        raise ToolDefinitionError("mcp_server(''): write the server's name, as in Runtime(mcp={'time': ...})")
+    own = suggested_name(name)
+    return McpServerBuilder(
+        name=own,
+        server=name,
+        only=None if only is None else tuple(only),
+        policy=approval,
+        prefix=f"{own}_" if prefix is None else prefix,
+    )

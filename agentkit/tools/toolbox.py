@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 from pydantic import BaseModel
@@ -18,10 +18,16 @@ __all__ = ["Toolbox"]
 
 @dataclass(frozen=True)
 class Toolbox:
-    """What travels, and what stays: the specs in order, and the client tools with a handler by name."""
+    """What travels, and what stays: the specs in order, and the client tools with a handler by name.
+
+    `inside`: the handlers of the agents that come along, by the name of the agent tool and their own.
+    """
 
     specs: tuple[ToolSpec, ...] = ()
     handlers: Mapping[str, ClientTool[..., Any]] = field(default_factory=dict[str, ClientTool[..., Any]])
+    inside: Mapping[str, Mapping[str, ClientTool[..., Any]]] = field(
+        default_factory=dict[str, Mapping[str, ClientTool[..., Any]]]
+    )
 
     @classmethod
     def of(cls, tools: Iterable[Any]) -> Self:
@@ -29,13 +35,51 @@ class Toolbox:
 
         Raises ToolDefinitionError for what is none of these and for two tools of one name.
         """
-        sorted_out = [_sorted_out(entry) for entry in tools]
+        entries = list(tools)
+        sorted_out = [_sorted_out(entry) for entry in entries]
         specs = tuple(spec for spec, _ in sorted_out)
         names = [spec["name"] for spec in specs]
         for name in names:
             if names.count(name) > 1:
                 raise ToolDefinitionError(f"tool {name!r} is in the list twice; give one of them another name")
-        return cls(specs, {client.name: client for _, client in sorted_out if client is not None})
+        builders = [entry for entry in entries if isinstance(entry, ToolBuilder)]
+        inside = {builder.name: found for builder in builders if (found := builder.handlers_inside())}
+        box = cls(specs, {client.name: client for _, client in sorted_out if client is not None}, inside)
+        for builder in builders:
+            if (other := builder.taken_over()) is not None:
+                box = box.with_handlers(other, what=f"tool {builder.name!r}: the agent that takes over and this one")
+        return box
+
+    def with_handlers(self, other: Toolbox, *, what: str) -> Self:
+        """The same tools, with the handlers of another agent too. Raises ToolDefinitionError where they disagree."""
+        handlers = _merged(self.handlers, other.handlers, what=what)
+        inside = {**self.inside}
+        for agent, found in other.inside.items():
+            inside[agent] = _merged(inside.get(agent, {}), found, what=f"{what}, below {agent!r},")
+        return replace(self, handlers=handlers, inside=inside)
+
+    def everywhere(self) -> dict[tuple[str | None, str], ClientTool[..., Any]]:
+        """All handlers, by the agent tool that they are below of (None: the agent's own) and their name."""
+        below = {(agent, name): client for agent, handlers in self.inside.items() for name, client in handlers.items()}
+        return {**{(None, name): client for name, client in self.handlers.items()}, **below}
+
+    def flat(self, *, what: str) -> dict[str, ClientTool[..., Any]]:
+        """All handlers by name alone. Raises ToolDefinitionError where two of one name are different tools."""
+        found = self.handlers
+        for handlers in self.inside.values():
+            found = _merged(found, handlers, what=what)
+        return dict(found)
+
+
+def _merged(
+    some: Mapping[str, ClientTool[..., Any]], more: Mapping[str, ClientTool[..., Any]], *, what: str
+) -> dict[str, ClientTool[..., Any]]:
+    for name, client in more.items():
+        if some.get(name, client).function != client.function:
+            raise ToolDefinitionError(
+                f"{what} have two client tools {name!r} with different handlers; give one another name"
+            )
+    return {**some, **more}
 
 
 def _sorted_out(entry: Any) -> tuple[ToolSpec, ClientTool[..., Any] | None]:
@@ -68,6 +112,13 @@ def _client_tool(spec: Mapping[str, Any], handler: Any) -> ClientTool[..., Any]:
         description=spec.get("description") or "",
         require_approval=bool(spec.get("require_approval")),
         display_name=spec.get("display_name"),
+    )
+    builder = replace(
+        builder,
+        approval_timeout=spec.get("approval_timeout"),
+        timeout_seconds=spec.get("timeout"),
+        is_idempotent=spec.get("idempotent"),
+        retries=spec.get("retries"),
     )
     config: Mapping[str, Any] = spec.get(ClientToolBuilder.KIND) or {}
     schema = config.get("input_schema")

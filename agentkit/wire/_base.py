@@ -18,7 +18,7 @@ from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Self, TypeAlias, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, model_validator
 from pydantic_core import PydanticUndefined, to_json
 
 from agentkit.wire.workspace import Visibility
@@ -30,6 +30,11 @@ Open: TypeAlias = Annotated[E | str, Field(union_mode="left_to_right")]
 
 DecodedObject: TypeAlias = Annotated[dict[str, Any] | Json[dict[str, Any]] | str, Field(union_mode="left_to_right")]
 """An object that some senders encode as JSON text: decoded on parse, left as text where that is no JSON object."""
+
+JsonText: TypeAlias = Annotated[
+    str, BeforeValidator(lambda value: _as_text(value))
+]
+"""Text; any other JSON value is taken as its JSON."""
 
 
 class WireBase(BaseModel):
@@ -105,6 +110,10 @@ class Wire(WireBase):
     def _mapping(self) -> Mapping[str, Any]:
         known = {info.alias or field: getattr(self, field) for field, info in type(self).model_fields.items()}
         return {**known, **(self.model_extra or {})}
+
+
+def _as_text(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else to_json(value).decode()
 
 
 @cache

@@ -62,7 +62,10 @@ class ContextField(Wire):
 
 
 class SkillConfig(Wire):
-    """Knowledge that is loaded on demand by `skill_get`; `preload` puts it into the prompt at once."""
+    """Knowledge that is loaded on demand by `skill_get`; `preload` puts it into the prompt at once.
+
+    `files` (ours) are texts that it refers to, by their path.
+    """
 
     name: str = ""
     description: str | None = None
@@ -71,10 +74,14 @@ class SkillConfig(Wire):
     url: str | None = None
     content: str | None = None
     preload: bool = False
+    files: dict[str, str] | None = None
 
 
 class InternalToolsConfig(Wire):
-    """Which of the platform's own tools the agent has; an unset flag takes the platform's default (protocol.md 6.8)."""
+    """Which of the platform's own tools the agent has; an unset flag takes the platform's default (protocol.md 6.8).
+
+    `results` (ours): reading on in results that were too long to be given at once.
+    """
 
     plan: bool | None = None
     memory: bool | None = None
@@ -82,6 +89,7 @@ class InternalToolsConfig(Wire):
     finish: bool | None = None
     skills: bool | None = None
     meta: bool | None = None
+    results: bool | None = None
     host_context: bool | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from pydantic import Field
 
-from agentkit.wire._base import DecodedObject, Open, Owned, Whole, Wire
+from agentkit.wire._base import DecodedObject, JsonText, Open, Owned, Whole, Wire
 from agentkit.wire.agents import Agent, AgentConfig, AgentVersion
 from agentkit.wire.files import FileRef
 from agentkit.wire.tools import Tool, ToolCall, ToolFunction, ToolInvocationStatus, ToolType
@@ -283,6 +283,12 @@ class Interrupt(Owned):
         arguments = self.meta.get("arguments") if isinstance(self.meta, dict) else None
         return cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
 
+    @property
+    def widget(self) -> Widget | None:
+        """What the person is shown, where the question is one; `agent.respond(resource_id, ...)` answers it."""
+        widget = self.meta.get("widget") if isinstance(self.meta, dict) else None
+        return Widget.parse(widget) if isinstance(widget, dict) else None
+
 
 class PlanStep(Wire):
     """A step of the agent's plan, numbered from 0."""
@@ -389,9 +395,12 @@ class RunAgentReply(Whole):
 
 
 class SubmitToolResult(Wire):
-    """The body of `POST /tools/{id}`: a `result`, or what a person did with a widget (protocol.md 6.5)."""
+    """The body of `POST /tools/{id}`: a `result`, or what a person did with a widget (protocol.md 6.5).
 
-    result: str | None = None
+    A `result` that is no text is taken as its JSON: webhooks that call back send what they have.
+    """
+
+    result: JsonText | None = None
     action: WidgetAction | None = None
     form_data: dict[str, Any] | None = None
     attachments: list[FileRef] | None = None

@@ -10,6 +10,7 @@ import pytest
 import agentkit
 from agentkit import Agent, AsyncAgent, AsyncInference, AsyncTurn, Inference, Turn
 from agentkit.client.apps import Apps, AsyncApps
+from agentkit.client.credentials import AsyncIntegrations, AsyncSecrets, Integrations, Secrets
 from agentkit.client.files import AsyncFiles, Files
 from agentkit.client.mapping import AsyncTaskMap, TaskMap
 from agentkit.client.resources import Agents, AsyncAgents
@@ -24,6 +25,8 @@ TWINS: list[tuple[type, type]] = [
     (Agent, AsyncAgent),
     (Turn, AsyncTurn),
     (Apps, AsyncApps),
+    (Secrets, AsyncSecrets),
+    (Integrations, AsyncIntegrations),
     (Sessions, AsyncSessions),
     (Session, AsyncSession),
     (Tasks, AsyncTasks),
@@ -33,6 +36,8 @@ TWINS: list[tuple[type, type]] = [
 PLAIN = {  # what the asynchronous twin does without await, because it asks nobody
     AsyncInference: {"agent", "session", "stream_task"},
     AsyncApps: {"iterate"},
+    AsyncSecrets: {"iterate"},
+    AsyncIntegrations: {"iterate"},
     AsyncSession: set[str](),
     AsyncSessions: set[str](),
     AsyncTaskMap: set[str](),

@@ -11,7 +11,7 @@ from agentkit.runtime.ports import ModelRequest
 from agentkit.testing import Call, call
 from agentkit.wire import LLMDelta
 
-__all__ = ["AGENT", "ANSWER", "OPENING", "QUESTION", "Desk", "agent"]
+__all__ = ["AGENT", "ANSWER", "OPENING", "QUESTION", "Desk", "agent", "asking"]
 
 QUESTION: Final = "Will it be dry in Paris tonight? If so, book a table outside."
 OPENING: Final = "Let me look at the weather first."
@@ -22,6 +22,9 @@ _TABLE: Final = call("book_table", {"time": "20:00"})
 _SCRIPTS: Final[Mapping[str, Sequence[Sequence[str | Call]]]] = {
     "together": [[OPENING, _WEATHER, _TABLE], [ANSWER]],
     "in_turn": [[OPENING, _WEATHER], [_TABLE], [ANSWER]],
+    "asking": [[OPENING, *(call("ask", {"message": each}) for each in ("Will it be dry?", "A table?"))], [ANSWER]],
+    "between": [[call("ask", {"message": "Do look."})], ["It was looked after."]],
+    "asked": [["It is so."]],
 }
 _PIECE: Final = 12  # characters per delta
 
@@ -29,6 +32,14 @@ _PIECE: Final = 12  # characters per delta
 def agent(script: str) -> dict[str, Any]:
     """The config of an agent that calls its two tools "together", or "in_turn"."""
     return {"core_app": {"ref": f"desk/{script}"}}
+
+
+def asking() -> dict[str, Any]:
+    """The config of an agent that asks another one two things at a time, which asks a third one each."""
+    below: dict[str, Any] = agent("asked")
+    for script in ("between", "asking"):
+        below = {**agent(script), "tools": [{"name": "ask", "type": "agent", "agent": {"config": below}}]}
+    return below
 
 
 AGENT: Final = agent("together")

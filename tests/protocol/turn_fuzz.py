@@ -48,6 +48,9 @@ JUNK: list[Any] = [
     {"event": "chats", "data": {"status": ["idle"], "active_run": {"state": 5, "id": 5}}},
     {"event": "chats", "data": {"status": "idle", "pending_interrupts": "none"}},
     {"event": "delta", "data": {"delta": {"response": "x"}}, "fields": "all"},
+    {"event": "child", "data": {}},
+    {"event": "child", "data": {"chat_id": "c2", "invocation_id": "i4", "event": "delta", "data": 3}},
+    {"event": "child", "data": {"chat_id": "c2", "invocation_id": "i4", "event": "chat_messages", "data": {}}},
     {"type": "ping"},
 ]
 
@@ -69,6 +72,7 @@ class History:
             self.chat_id,
             {"input": {"text": "hi"}},
             tools={"a"},
+            tools_below={("ask", "a")},
             calls=self.calls,
             streams=self.streams,
             when_parked=random.choice(["wait", "return"]),
@@ -243,7 +247,8 @@ class History:
         chat: Any = {**self.chat(), "chat_messages": messages}
         if self.random.random() < 0.05:
             chat = self.random.choice([None, [], {"active_run": 1}, {"chat_messages": 3}, {"chat_messages": [{}]}])
-        self.take(("fetched", chat), self.machine.fetched(seq, chat))
+        children = [self.child()] if self.random.random() < 0.2 else []
+        self.take(("fetched", chat, children), self.machine.fetched(seq, chat, children=children))
 
     def fail_fetch(self) -> None:
         error = self.random.choice([ConnectError("cut")] * 6 + [NotFoundError(404, "gone")])
@@ -262,7 +267,7 @@ class History:
             self.take(("post failed", id_), self.machine.result_failed(id_, self.random.choice(errors)))
 
     def submit(self) -> None:
-        self.take("submit", self.machine.submit(self.random.choice(["i1", "i2"]), "by hand"))
+        self.take("submit", self.machine.submit(self.random.choice(["i1", "i2", "i5", "i6"]), "by hand"))
 
     # -- what the platform says --------------------------------------------------------------------------------------
 
@@ -275,6 +280,7 @@ class History:
                 ("chats", self.chat()),
                 ("agent_runs", self.run()),
                 ("chat_messages", self.message()),
+                ("child", self.child()),
                 ("delta", {"resource_id": "m1", "delta": {"response": "x"}}),
                 ("reset", {}),
                 ("", {}),
@@ -304,12 +310,30 @@ class History:
         random = self.random
         invocations = [
             {"id": id_, "type": kind, "status": random.choice(CALL_STATUSES), "function": {"name": name}}
-            for id_, kind, name in (("i1", "client", "a"), ("i2", "client", "b"), ("i3", "app", "c"))
+            for id_, kind, name in (
+                ("i1", "client", "a"),
+                ("i2", "client", "b"),
+                ("i3", "app", "c"),
+                ("i4", "agent", "ask"),
+            )
             if random.random() < 0.3
         ]
         message = {"id": random.choice(["m1", "m1", "m0", "m2"]), "role": random.choice(["assistant", "user", None])}
         message |= {"status": random.choice(MESSAGE_STATUSES), "order": random.choice([0, 1, 2, None])}
         return message | {"tool_invocations": random.choice([invocations, invocations, None])}
+
+    def child(self) -> dict[str, Any]:
+        """Something in the chat of an agent that `i4` asked: mostly a message with calls of its client tools."""
+        random = self.random
+        invocations = [
+            {"id": id_, "type": "client", "status": random.choice(CALL_STATUSES), "function": {"name": name}}
+            for id_, name in (("i5", "a"), ("i6", "b"))
+            if random.random() < 0.5
+        ]
+        message = {"id": "m7", "chat_id": "c2", "role": "assistant", "tool_invocations": invocations}
+        event, data = random.choice([("chat_messages", message)] * 3 + [("agent_runs", self.run()), ("later", {})])
+        head = {"chat_id": "c2", "invocation_id": random.choice(["i4", "i4", "i9"]), "depth": 1}
+        return {**head, "event": event, "data": data}
 
     # -- liveness ----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from agentkit.runtime.appinputs import check_requirements, check_runnable
 from agentkit.runtime.apprefs import ResolvedApp, resolve_app
 from agentkit.runtime.apps import Apps
 from agentkit.runtime.files import Files
+from agentkit.runtime.keychain import Keychain
+from agentkit.runtime.needs import Holdings
 from agentkit.runtime.open import files_beside
 from agentkit.runtime.ports import Source
 from agentkit.runtime.records import AppVersionRecord
@@ -107,7 +109,7 @@ class Shop:
     def check(self, version: AppVersionRecord) -> None:
         """What is asked of a version before it runs here."""
         check_runnable(version)
-        check_requirements(version, self.secrets)
+        check_requirements(version, Holdings(self.secrets))
 
     async def source(self, version_id: str) -> Source:
         """The version made ready; what was built is in `built`, `prepared` counts."""
@@ -115,7 +117,7 @@ class Shop:
         async def preparing() -> None:
             self.prepared += 1
 
-        return await self.workshop.source(version_id, log=self.built.append, preparing=preparing)
+        return await self.workshop.source(version_id, owner=OWNER, log=self.built.append, preparing=preparing)
 
 
 @asynccontextmanager
@@ -127,7 +129,8 @@ async def deploying(
     blobs = Blobs(files_beside(db), max_bytes=max_bytes)
     known = Secrets(secrets)
     files = Files(store, blobs=blobs)
-    workshop = Workshop(store, blobs=blobs, secrets=known, folder=apps_beside(db))
+    variables = Keychain(store, configured=known).variables
+    workshop = Workshop(store, blobs=blobs, variables=variables, folder=apps_beside(db))
     apps = Apps(store, files=files, workshop=workshop)
     await store.open()
     try:

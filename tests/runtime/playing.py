@@ -95,8 +95,11 @@ def texts(chat: dict[str, Any], role: str = "assistant") -> list[str]:
 
 @asynccontextmanager
 async def playing(*steps: Any, db: str | Path = ":memory:", **config: Any) -> AsyncGenerator[Play]:
-    """A platform whose model says these steps; `PLATFORM` names what goes to the platform, the rest is the agent's."""
-    model = Scripted(steps)
+    """A platform whose model says these steps, or `scripts` by the name of the model.
+
+    `PLATFORM` names what goes to the platform, the rest is the agent's.
+    """
+    model = Scripted(config.pop("scripts", None) or steps)
     options = {name: config.pop(name) for name in PLATFORM if name in config}
     async with open_platform(
         db=db, providers={"scripted": model}, environ={}, synchronous="OFF", **options

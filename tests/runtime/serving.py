@@ -148,7 +148,7 @@ def served(*steps: Any, **more: Any) -> Generator[Served]:
     with listening() as listener:
         thread = threading.Thread(target=run, name="agentkit-test-server")
         thread.start()
-        assert up.wait(10)
+        assert up.wait(60)
         try:
             if ready:
                 yield ready[0]

@@ -24,7 +24,8 @@ import httpx
 START_SECONDS = 30.0
 
 
-async def serve(db: str, apps: Path, workers: int) -> None:
+async def serve(db: str, apps: Path, workers: int, **more: Any) -> None:
+    """Serves until it is killed; `more` goes to `open_platform`."""
     import uvicorn
 
     from agentkit.runtime.open import FleetConfig, open_platform
@@ -33,7 +34,7 @@ async def serve(db: str, apps: Path, workers: int) -> None:
     folders = {f"acme/{each.name}": each for each in apps.iterdir()}
     fleet = FleetConfig(size=workers, cancel_seconds=1, kill_seconds=1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with open_platform(db=db, environ={}, apps=folders, fleet=fleet) as platform:
+        async with open_platform(db=db, environ={}, apps=folders, fleet=fleet, **more) as platform:
             app = create_app(platform)
             server = uvicorn.Server(uvicorn.Config(app, http="h11", lifespan="off", log_config=None))
             server.config.timeout_graceful_shutdown = 2
@@ -82,9 +83,9 @@ class Life:
 
 
 @contextmanager
-def living(db: Path, apps: Path, *, workers: int = 2) -> Iterator[Life]:
+def living(db: Path, apps: Path, *, workers: int = 2, module: str = "tests.runtime.taskserver") -> Iterator[Life]:
     """A life, killed at the end if it is not dead by then."""
-    command = [sys.executable, "-m", "tests.runtime.taskserver", str(db), str(apps), str(workers)]
+    command = [sys.executable, "-m", module, str(db), str(apps), str(workers)]
     root = Path(__file__).parents[2]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
     assert process.stdout is not None

@@ -328,7 +328,7 @@ async def test_usage_adds_up_over_the_run() -> None:
         ({"agent_config": {"core_app": {"ref": "openai/gpt-5-mini"}}}, "requirements_not_met", "OPENAI_API_KEY"),
         ({"agent_config": {"tools": [client_tool(), client_tool()]}}, "invalid_request", "two tools"),
         ({"agent_config": {"tools": [client_tool("finish")]}}, "invalid_request", "finish"),
-        ({"agent_config": {"tools": [{"name": "x", "type": "app", "app": {"ref": "a/b"}}]}}, "not_configured", "'app'"),
+        ({"agent_config": {"tools": [{"name": "x", "type": "harness"}]}}, "not_configured", "'harness'"),
         ({"agent_config": {"output_schema": {"type": "objekt"}}}, "validation_error", "output_schema"),
         ({"on_busy": "perhaps"}, "invalid_request", "perhaps"),
     ],
@@ -461,7 +461,7 @@ async def test_what_was_said_before_the_model_failed_is_kept() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"skills": [{"name": "s", "description": "d"}]}, {"hooks": [{"event": "agent.start", "type": "webhook"}]}],
+    [{"skills": [{"name": "s", "skill_id": "k1"}]}, {"hooks": [{"event": "agent.pre_compact", "type": "gate"}]}],
 )
 async def test_what_this_runtime_would_leave_out_is_refused(more: Any) -> None:
     async with playing("never") as play:

@@ -23,6 +23,7 @@ from agentkit.tools import (
     tool,
     webhook_tool,
 )
+from agentkit.wire import AgentConfig, AgentTool
 
 COMPOSED: list[tuple[ToolBuilder, str]] = [
     (
@@ -165,6 +166,50 @@ def test_every_kind_has_the_common_steps(builder: ToolBuilder) -> None:
 
 
 @pytest.mark.parametrize("builder", ONE_OF_EACH, ids=kind)
+def test_how_a_call_is_carried_out_travels_only_where_it_was_said(builder: ToolBuilder) -> None:
+    rules = ["timeout", "idempotent", "retries"]
+    assert not set(rules) & set(builder.build())
+    spec = builder.timeout(2.5).idempotent().retry(3).build()
+    assert [spec[name] for name in rules] == [2.5, True, 3]
+    assert list(spec)[-1] == builder.KIND
+    assert AgentTool.parse(spec).retries == 3
+    assert builder.idempotent(False).retry(0).build()["idempotent"] is False
+    assert builder.retry(0).build()["retries"] == 0
+
+
+def test_fixed_input_of_an_app_stands_beside_its_defaults() -> None:
+    built = app_tool("t", "a/b").input({"steps": 4}).fixed_input({"seed": 7}).build()
+    assert built["app"] == {"ref": "a/b", "input": {"steps": 4}, "fixed_input": {"seed": 7}}
+
+
+def test_an_agent_given_in_code_travels_built() -> None:
+    look = tool("look").param("q", string()).handler(lambda args: args["q"])
+    config = {"core_app": "openai/gpt-5-mini", "tools": [look, app_tool("draw", "a/b")], "name": "poet"}
+    built = agent_tool("poet", config).build()["agent"]
+    assert built == {
+        "config": {
+            "core_app": {"ref": "openai/gpt-5-mini"},
+            "tools": [look.build(), app_tool("draw", "a/b").build()],
+            "name": "poet",
+        }
+    }
+    assert config["tools"][0] is look  # what was given stays as it was
+    model = AgentConfig.parse({"system_prompt": "Rhyme."})
+    assert agent_tool("poet", model).build()["agent"]["config"] == {"system_prompt": "Rhyme.", "tools": []}
+
+
+def test_changing_what_an_agent_tool_built_does_not_change_the_next() -> None:
+    builder = agent_tool("poet", {"context": [{"name": "tenant"}]})
+    builder.build()["agent"]["config"]["context"][0]["name"] = "other"
+    assert builder.build()["agent"]["config"]["context"] == [{"name": "tenant"}]
+
+
+def test_an_agent_may_take_the_chat_over() -> None:
+    assert agent_tool("billing", "acme/billing").handoff().build()["agent"] == {"ref": "acme/billing", "handoff": True}
+    assert agent_tool("billing", "acme/billing").handoff().handoff(False).build()["agent"] == {"ref": "acme/billing"}
+
+
+@pytest.mark.parametrize("builder", ONE_OF_EACH, ids=kind)
 def test_no_kind_drops_a_parameter(builder: ToolBuilder) -> None:
     config = builder.param("q", string("Query")).build()[builder.KIND]
     assert config["input_schema"] == {
@@ -249,6 +294,14 @@ MISTAKES: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: app_tool("t", "a/b").setup({"f": {"g": b"x"}}), ["tool 't'", ".setup()", "bytes", "f.g"]),
     (lambda: app_tool("t", "a/b").input({"n": float("nan")}), [".input()", "nan", "at n"]),
     (lambda: agent_tool("t", ""), ["tool 't'", "agent reference ''"]),
+    (lambda: agent_tool("t", None), ["tool 't'", "a config, not NoneType"]),
+    (lambda: agent_tool("t", {"tools": ["x"]}), ["'x' is no tool"]),
+    (lambda: app_tool("t", "a/b").fixed_input({"f": b"x"}), [".fixed_input()", "bytes", "f"]),
+    (lambda: app_tool("t", "a/b").timeout(0), ["tool 't'", ".timeout(0)", "more than 0"]),
+    (lambda: tool("t").timeout(float("inf")), ["tool 't'", ".timeout(inf)"]),
+    (lambda: tool("t").timeout(float("nan")), ["tool 't'", ".timeout(nan)"]),
+    (lambda: tool("t").retry(-1), ["tool 't'", ".retry(-1)", "0 for never"]),
+    (lambda: tool("t").retry(2).build(), ["tool 't'", ".retry(2)", ".idempotent()"]),
     (lambda: mcp_tool("t"), ["tool 't'", "no server", "server='brave'"]),
     (lambda: mcp_tool("t", "int", "x", server="brave"), ["tool 't'", "both given"]),
     (lambda: webhook_tool("t", "h.example"), ["tool 't'", "'h.example'", "https://"]),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, RootModel
 
 from agentkit.errors import ToolResultError
-from agentkit.tools import result_text
+from agentkit.tools import ToolOutput, result_text
 
 
 class Size(Enum):
@@ -132,3 +132,15 @@ JSON = st.recursive(
 @given(JSON)
 def test_json_values_come_back_the_same(value: Any) -> None:
     assert json.loads(result_text(value)) == value
+
+
+def test_a_result_with_files_is_text_beside_them() -> None:
+    output = ToolOutput({"pages": 2}, files=[b"a"])
+    assert (result_text(output.text), output.files) == ('{"pages":2}', [b"a"])
+    assert ToolOutput("all of it").files == ()
+
+
+@pytest.mark.parametrize(("files", "words"), [([b"x"] * 21, "20 at most"), (b"x", "takes a list")], ids=["21", "bytes"])
+def test_files_that_a_result_cannot_have_are_refused(files: Any, words: str) -> None:
+    with pytest.raises(ToolResultError, match=words):
+        ToolOutput("", files=files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentkit.runtime import lineage
 from agentkit.runtime.dto._common import common
 from agentkit.runtime.ports import Reading
 from agentkit.runtime.records import (
@@ -19,7 +20,10 @@ from agentkit.wire import (
     AgentRun,
     Chat,
     ChatMessage,
+    ChatStatus,
     Interrupt,
+    InterruptReason,
+    InterruptResourceType,
     InterruptStatus,
     ToolInvocation,
 )
@@ -30,9 +34,14 @@ RESULT_IN_STREAM = 16_384  # characters; protocol.md 1.7 rule 8: results are cut
 
 
 def chat(tx: Reading, record: ChatRecord, *, with_messages: bool = False) -> dict[str, Any]:
-    """The ChatDTO: always with `status`, `active_run`, `pending_interrupts` and `output` (protocol.md 7.2 rule 5)."""
+    """The ChatDTO: always with `status`, `active_run`, `pending_interrupts` and `output` (protocol.md 7.2 rule 5).
+
+    `pending_interrupts` has those of the sub-agents at work too; `children` comes with the messages.
+    """
     active = tx.get(RunRecord, record.run_id) if record.run_id else None
-    interrupts = tx.find(InterruptRecord, chat_id=record.id, status=InterruptStatus.PENDING)
+    interrupts = _pending(tx, record.id)
+    if record.status in (ChatStatus.BUSY, ChatStatus.AWAITING_INPUT):
+        interrupts += [asked for each in lineage.below(tx, record.id) for asked in _pending(tx, each.chat.id)]
     body = Chat(
         **common(record),
         status=record.status,
@@ -52,7 +61,10 @@ def chat(tx: Reading, record: ChatRecord, *, with_messages: bool = False) -> dic
     ).to_wire()
     body["active_run"] = run(active) if active else None
     body["pending_interrupts"] = [interrupt(each) for each in interrupts]
+    if record.parent_invocation_id is not None:
+        body["parent_invocation_id"] = record.parent_invocation_id
     if with_messages:
+        body["children"] = [chat(tx, each) for each in tx.find(ChatRecord, parent_id=record.id)]
         body["chat_messages"] = [message(tx, each) for each in messages(tx, record.id)]
     else:
         body.pop("chat_messages", None)
@@ -76,6 +88,7 @@ def run(record: RunRecord) -> dict[str, Any]:
         output=record.output,
         finished_at=record.finished_at,
         interrupt_reason=record.interrupt_reason,
+        tool_invocation_id=record.invocation_id,
         metadata={"usage": record.usage} if record.usage else None,
     ).to_wire()
 
@@ -141,7 +154,7 @@ def interrupt(record: InterruptRecord) -> dict[str, Any]:
             "reason": record.reason,
             "source": "agent",
             "resource_id": record.resource_id,
-            "resource_type": "tool_invocation",
+            "resource_type": _resource_type(record),
             "status": record.status,
             "resolution": record.resolution,
             "resolved_at": record.resolved_at,
@@ -152,3 +165,13 @@ def interrupt(record: InterruptRecord) -> dict[str, Any]:
             "note": record.note,
         }
     ).to_wire()
+
+
+def _pending(tx: Reading, chat_id: str) -> list[InterruptRecord]:
+    return tx.find(InterruptRecord, chat_id=chat_id, status=InterruptStatus.PENDING)
+
+
+def _resource_type(record: InterruptRecord) -> InterruptResourceType:
+    """A hook asks about a call, or about the run at the moment of its own."""
+    is_hooks = record.reason is InterruptReason.HOOK_GATE and "tool_invocation_id" not in record.meta
+    return InterruptResourceType.HOOK_EVENT if is_hooks else InterruptResourceType.TOOL_INVOCATION

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from agentkit.runtime.lineage import Asker
 from agentkit.runtime.records import InvocationRecord
 from agentkit.wire import AgentTool, InterruptReason, ToolType
 
@@ -48,6 +49,7 @@ class Execution:
     context: Mapping[str, str]  # the chat's variables
     idempotency_key: str
     attempt: int = 1
+    askers: Sequence[Asker] = ()  # the chats above, where this one is a sub-agent's
 
 
 @dataclass(frozen=True, slots=True)

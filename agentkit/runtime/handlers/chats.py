@@ -62,7 +62,10 @@ async def stop_chat(asked: Asked) -> None:
 
 @routes.on(api.SUBMIT_TOOL_RESULT)
 async def submit_tool_result(asked: Asked) -> Any:
-    """A client's answer to its tool."""
+    """A client's answer to its tool, or a webhook's callback."""
+    token = asked.request.query_params.get("token")
+    if token is not None:
+        return await asked.platform.chats.call_back(asked["invocation_id"], asked.body, token=token)
     return await asked.platform.chats.submit_result(asked.owner, asked["invocation_id"], asked.body, once=asked.once)
 
 

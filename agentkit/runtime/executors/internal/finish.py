@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agentkit.runtime.executors.internal import Category, InternalTool
 from agentkit.wire import AgentConfig
 
-__all__ = ["NAME", "is_offered", "parameters"]
+__all__ = ["CATEGORY", "NAME", "is_offered", "parameters"]
 
 NAME = "finish"
 DESCRIPTION = "Hand in the result and end the work. Call it once, when everything else is done."
@@ -23,3 +24,12 @@ def is_offered(agent: AgentConfig, *, is_sub_agent: bool) -> bool:
 def parameters(agent: AgentConfig) -> Mapping[str, Any]:
     """The output schema, or one text where there is none."""
     return agent.output_schema if agent.output_schema is not None else _PLAIN
+
+
+CATEGORY = Category(
+    id="finish",
+    description="Lets the agent end its work with an output; by default where it has an output schema, or is asked by "
+    "another agent.",
+    default_enabled=True,
+    tools=(InternalTool(NAME, DESCRIPTION, _PLAIN),),
+)
