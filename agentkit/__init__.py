@@ -145,6 +145,8 @@ if TYPE_CHECKING:
     from agentkit.wire import ChatMessage as ChatMessage
     from agentkit.wire import FileRecord as FileRecord
     from agentkit.wire import FileRef as FileRef
+    from agentkit.wire import HookPayload as HookPayload
+    from agentkit.wire import HookResponse as HookResponse
     from agentkit.wire import Interrupt as Interrupt
     from agentkit.wire import Task as Task
     from agentkit.wire import TaskStatus as TaskStatus
@@ -294,6 +296,8 @@ _HOMES = {
         "ChatMessage",
         "FileRecord",
         "FileRef",
+        "HookPayload",
+        "HookResponse",
         "Interrupt",
         "Task",
         "TaskStatus",

@@ -109,7 +109,7 @@ class McpOffer:
         self._client = client
         self._agents = {each.tool_name: each for each in agents}
         self._tools = {each.name: each for each in tools}
-        if len(self._agents) + len(self._tools) > len({*self._agents, *self._tools}) or len(agents) > len(self._agents):
+        if len({*self._agents, *self._tools}) < len(agents) + len(tools):
             raise UsageError("two of the offered tools have one name; give an agent or a tool another")
 
     def server(self, name: str = "agentkit") -> Server[Any]:

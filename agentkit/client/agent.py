@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
 
 from pydantic_core import to_json
 
 from agentkit.client import uploads
 from agentkit.client.callbacks import Callbacks, ToolCallInfo
 from agentkit.client.conversation import Conversation
+from agentkit.client.hooks import H, Hook, Registering
 from agentkit.client.results import WhenParked
 from agentkit.client.transport import AsyncTransport, Transport
 from agentkit.client.turns import Ask, AsyncTurn, Turn
@@ -130,6 +132,27 @@ class Agent(Generic[T]):
             turn.notify(Callbacks(on_event=on_event))
             return turn.output()
 
+    # -- hooks -----------------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, event: str) -> Registering: ...
+
+    @overload
+    def on(self, event: str, function: H) -> H: ...
+
+    def on(self, event: str, function: Hook | None = None) -> Any:
+        """Has the function asked here about an event of the agent's runs: `@agent.on("agent.tool_call")`.
+
+        It gets a `HookPayload` and returns None, a `HookResponse` or its dict. Events: agent.start (the message),
+        agent.tool_call (a client tool's arguments), agent.tool_result (what is sent for it), agent.turn_complete,
+        agent.error, agent.complete, agent.idle. A function that raises denies the call that it was asked about;
+        elsewhere the error is raised to you.
+        """
+        if function is not None:
+            self._conversation.hooks.add(event, function)
+            return function
+        return partial(self.on, event)
+
     # -- watching --------------------------------------------------------------------------------------------------
 
     def stream_messages(self, chat_id: str | None = None) -> Iterator[ChatMessage]:
@@ -190,7 +213,7 @@ class Agent(Generic[T]):
         action: str | Mapping[str, Any],
         form_data: Mapping[str, Any] | None = None,
     ) -> None:
-        """Answers a widget: the type of one of its actions (or `{"type": ..., "payload": ...}`), and its fields' values.
+        """Answers a widget: one of its actions (its type, or `{"type": ..., "payload": ...}`), and the fields' values.
 
         `pending` lists widgets that wait, `interrupt.widget` is what to show. InvalidInputError: a required field is
         missing, or there is no such action or choice. `reject` closes it without an answer.
@@ -294,6 +317,21 @@ class AsyncAgent(Generic[T]):
             await turn.notify(Callbacks(on_event=on_event))
             return await turn.output()
 
+    # -- hooks -----------------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, event: str) -> Registering: ...
+
+    @overload
+    def on(self, event: str, function: H) -> H: ...
+
+    def on(self, event: str, function: Hook | None = None) -> Any:
+        """See `Agent.on`; the function may be async. Not awaited."""
+        if function is not None:
+            self._conversation.hooks.add(event, function)
+            return function
+        return partial(self.on, event)
+
     # -- watching --------------------------------------------------------------------------------------------------
 
     async def stream_messages(self, chat_id: str | None = None) -> AsyncIterator[ChatMessage]:
@@ -356,7 +394,7 @@ class AsyncAgent(Generic[T]):
         action: str | Mapping[str, Any],
         form_data: Mapping[str, Any] | None = None,
     ) -> None:
-        """Answers a widget: the type of one of its actions (or `{"type": ..., "payload": ...}`), and its fields' values.
+        """Answers a widget: one of its actions (its type, or `{"type": ..., "payload": ...}`), and the fields' values.
 
         `pending` lists widgets that wait, `interrupt.widget` is what to show. InvalidInputError: a required field is
         missing, or there is no such action or choice. `reject` closes it without an answer.

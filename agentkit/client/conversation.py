@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from agentkit.client.config import ClientConfig
 from agentkit.client.definition import Definition
 from agentkit.client.handlers import Handlers
+from agentkit.client.hooks import Hooks
 from agentkit.client.requests import KEY
 from agentkit.client.results import WhenParked
 from agentkit.errors import UsageError
@@ -48,7 +49,10 @@ class Conversation(Generic[T]):
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        self.handlers = Handlers(self.definition.toolbox.everywhere(), timeout_seconds=self.tool_timeout_seconds)
+        self.hooks = Hooks()
+        self.handlers = Handlers(
+            self.definition.toolbox.everywhere(), timeout_seconds=self.tool_timeout_seconds, hooks=self.hooks
+        )
 
     def reset(self) -> None:
         """Forgets the chat, and leaves a turn under way: the next message starts a new one."""

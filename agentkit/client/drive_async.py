@@ -234,6 +234,8 @@ class AsyncDrive:
         with scope:
             result = await started.run_async(self._crew, lambda files: self._transport.run(attach(files)))
             self.put(lambda machine: machine.tool_finished(started.effect.id, result))
+            if started.wants_stop:
+                self.put(lambda machine: machine.stop())
 
     def _progress(self, told: Emit) -> None:
         """A handler's word, from the loop's thread or another; nobody listens to one that was left behind."""

@@ -155,7 +155,8 @@ class Drive(Loop[TurnMachine]):
         """The first result counts: the handler's, or that it took too long."""
         if machine.calls.get(started.effect.id) is not Call.RUNNING:
             return []
-        return machine.tool_finished(started.effect.id, result)
+        finished = machine.tool_finished(started.effect.id, result)
+        return [*finished, *machine.stop()] if started.wants_stop else finished
 
     def _time_out(self, machine: TurnMachine, started: Started) -> list[Effect]:
         if machine.calls.get(started.effect.id) is not Call.RUNNING:

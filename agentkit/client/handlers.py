@@ -20,6 +20,7 @@ import anyio
 from pydantic_core import to_json
 
 from agentkit.client.crew import Crew
+from agentkit.client.hooks import Hooks, after_call, before_call, settle, settle_async
 from agentkit.errors import AgentKitError, ToolError, ToolResultError
 from agentkit.protocol.effects import Emit, RunTool
 from agentkit.tools.client import ClientTool
@@ -43,10 +44,15 @@ class Handlers:
     """The client tools of an agent, and of those it asks, that have a function here: by agent tool and name."""
 
     def __init__(
-        self, tools: Mapping[tuple[str | None, str], ClientTool[..., Any]], *, timeout_seconds: float | None = None
+        self,
+        tools: Mapping[tuple[str | None, str], ClientTool[..., Any]],
+        *,
+        timeout_seconds: float | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._tools = tools
         self.timeout_seconds = timeout_seconds
+        self.hooks = hooks or Hooks()
         self._failed: set[str] = set()
         self._files: dict[str, Sequence[FileRef]] = {}
 
@@ -77,6 +83,11 @@ class Handlers:
             self._files[invocation_id] = files
         return text
 
+    def forget(self, invocation_id: str) -> None:
+        """The call's result is taken back: neither its error nor its files count."""
+        self._failed.discard(invocation_id)
+        self._files.pop(invocation_id, None)
+
     def error(self, invocation_id: str, message: str) -> str:
         """The result text of a call that failed."""
         self._failed.add(invocation_id)
@@ -94,6 +105,7 @@ class Started:
     tell: Tell
     handlers: Handlers
     is_cancelled: bool = field(default=False)
+    wants_stop: bool = field(default=False)  # a hook of ours ends the run with this call
     _end_loop: Callable[[], object] | None = field(default=None, repr=False)
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -112,15 +124,35 @@ class Started:
                 self._end_loop()
 
     def run_sync(self, upload: Upload) -> str:
-        """Runs it in this thread; an async handler gets an event loop of its own."""
+        """Runs it in this thread, if hooks let it; an async handler gets an event loop of its own."""
+        hooks = self.handlers.hooks
+        denied = settle(before_call(hooks, self))
+        return settle(after_call(hooks, self, self._run_sync(upload))) if denied is None else denied
+
+    async def run_async(self, crew: Crew, upload: AsyncUpload) -> str:
+        """Runs it in this task, if hooks let it, or on a thread of the crew where it is a plain function."""
+        hooks = self.handlers.hooks
+        denied = await settle_async(before_call(hooks, self))
+        if denied is not None:
+            return denied
+        result = await self._run_async(crew, upload)
+        return result if self.is_cancelled else await settle_async(after_call(hooks, self, result))
+
+    def timed_out(self) -> str:
+        """The result of a call that took too long; its own, later one is ignored."""
+        seconds = self.timeout_seconds
+        return self.handlers.error(self.effect.id, f"tool {self.tool.name!r} took longer than {seconds:g} s")
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _run_sync(self, upload: Upload) -> str:
         try:
             value = self._value()
             return self.handlers.result(self.effect.id, value, self._sent(value, upload))
         except Exception as error:
             return self._explain(error)
 
-    async def run_async(self, crew: Crew, upload: AsyncUpload) -> str:
-        """Runs it in this task, or on a thread of the crew where it is a plain function."""
+    async def _run_async(self, crew: Crew, upload: AsyncUpload) -> str:
         try:
             with anyio.move_on_after(self.timeout_seconds):
                 value = await self._value_async(crew)
@@ -129,13 +161,6 @@ class Started:
             return self._explain(error)
         self.cancel()
         return self.timed_out()
-
-    def timed_out(self) -> str:
-        """The result of a call that took too long; its own, later one is ignored."""
-        seconds = self.timeout_seconds
-        return self.handlers.error(self.effect.id, f"tool {self.tool.name!r} took longer than {seconds:g} s")
-
-    # -- parts -----------------------------------------------------------------------------------------------------
 
     def _value(self) -> Any:
         """What the handler returns, after as many attempts as it allows."""

@@ -52,9 +52,8 @@ def _skill(folder: Path) -> dict[str, Any]:
     files = dict(_files(folder))
     chars = len(skill.content) + sum(map(len, files.values()))
     if len(files) > MOST_FILES or chars > MOST_CHARS:
-        raise ConfigError(
-            f"{path}: the skill has {len(files)} files and {chars:,} characters; {MOST_FILES} and {MOST_CHARS:,} at most"
-        )
+        most = f"{MOST_FILES} and {MOST_CHARS:,} at most"
+        raise ConfigError(f"{path}: the skill has {len(files)} files and {chars:,} characters; {most}")
     described = {"name": skill.name, "description": skill.description, "content": skill.content}
     return {**described, "files": files} if files else described
 

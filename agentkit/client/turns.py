@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -15,6 +15,7 @@ from agentkit.client.callbacks import Callbacks
 from agentkit.client.conversation import Conversation
 from agentkit.client.drive_async import AsyncDrive
 from agentkit.client.drive_sync import Drive, Input
+from agentkit.client.hooks import Asking, Watched, settle, settle_async, starting
 from agentkit.client.results import Fold, TurnResult, WhenParked
 from agentkit.client.transport import AsyncTransport, Transport
 from agentkit.client.uploads import attach
@@ -49,6 +50,7 @@ class _Turn(Generic[T]):
         self._fold: Fold[T] = Fold(conversation.definition)
         self._story = Story(chat_id=conversation.chat_id, sends=ask.text is not None)
         self._stop_wanted = False  # before there was anything to stop
+        self._watched = Watched(conversation.hooks)
 
     @property
     def chat_id(self) -> str | None:
@@ -67,6 +69,12 @@ class _Turn(Generic[T]):
         if self._stop_wanted:
             return lambda turn: turn.stop()
         return (lambda turn: turn.resume()) if ask.text is None else (lambda turn: turn.send())
+
+    def _starting(self) -> Asking[None]:
+        """Asks the hooks about the message. Raises RunCanceledError."""
+        if self._ask.text is not None:
+            text = yield from starting(self._conversation.hooks, self._ask.text, chat_id=self.chat_id)
+            self._ask = replace(self._ask, text=text)
 
     def _take(self, event: TurnEvent) -> TurnEvent:
         self._conversation.learn(self, self._machine)
@@ -157,6 +165,7 @@ class Turn(_Turn[T]):
     def _run(self) -> Generator[TurnEvent, None, None]:
         self._conversation.begin(self)
         try:
+            settle(self._starting())
             begin = self._prepare(self._transport.run(attach(self._ask.files)))
             drive = self._drive = Drive(
                 self._transport, self._machine, handlers=self._conversation.handlers, story=self._story
@@ -165,7 +174,10 @@ class Turn(_Turn[T]):
                 self.stop()
             with closing(drive.events(begin)) as events:
                 for event in events:
-                    yield self._take(event)
+                    self._take(event)
+                    if settle(self._watched.ask(event)):
+                        self.stop()
+                    yield event
         finally:
             self._conversation.end(self)
 
@@ -191,6 +203,7 @@ class AsyncTurn(_Turn[T]):
     async def __aenter__(self) -> Self:
         self._conversation.begin(self)
         try:
+            await settle_async(self._starting())
             begin = self._prepare(await self._transport.run(attach(self._ask.files)))
             self._drive = AsyncDrive(
                 self._transport, self._machine, handlers=self._conversation.handlers, story=self._story
@@ -223,7 +236,10 @@ class AsyncTurn(_Turn[T]):
     async def __anext__(self) -> TurnEvent:
         if self._told is None:
             raise UsageError("enter the turn first: async with agent.stream(...) as turn")
-        return self._take(await anext(self._told))
+        event = self._take(await anext(self._told))
+        if await settle_async(self._watched.ask(event)):
+            await self.stop()
+        return event
 
     async def result(self) -> TurnResult[T]:
         """The turn's result, once it is over. Raises RunError and its kin where it did not end well."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agentkit.protocol.calls import Call, Calls
@@ -30,6 +30,7 @@ class Facts:
     proof: int | None = None
     messages: dict[str, Message] = field(default_factory=dict[str, Message])
     invocations: dict[str, Invocation] = field(default_factory=dict[str, Invocation])
+    below: dict[str, dict[str, Invocation]] = field(default_factory=dict[str, dict[str, Invocation]])  # by their chat
     interrupts: Sequence[Object] = ()
     _from_order: int | None = None
 
@@ -66,6 +67,12 @@ class Facts:
         if known is None or not known.is_over:
             self.invocations[invocation.id] = invocation
         return self.invocations[invocation.id]
+
+    def learn_below(self, chat_id: str, invocation: Invocation) -> None:
+        """An invocation in the chat of an agent below, as heard."""
+        known = self.below.setdefault(chat_id, {})
+        if invocation.id not in known or not known[invocation.id].is_over:
+            known[invocation.id] = invocation
 
     def learn_reading(self, reading: Reading, *, by_stream: bool, next_fetch: int) -> None:
         """Which run is ours, where that can be told for certain, and that it was seen at work.
@@ -172,13 +179,21 @@ class Facts:
         return any(calls.get(id_) is Call.ANSWERED for id_ in self.invocations)
 
     def is_all_left(self, calls: Calls) -> bool:
-        """Whether a client tool that nobody here handles waits, and nothing else is under way.
+        """Whether a client tool that nobody here handles waits, here or below, and nothing else is under way.
 
         The platform calls such a run working (protocol.md 7.2 rule 6).
         """
-        waiting = {each.id for each in self.waiting_invocations(calls)}
-        unfinished = {id_ for id_, each in self.invocations.items() if not each.is_over}
-        return unfinished == waiting and any(calls.get(id_) is Call.LEFT for id_ in waiting)
+        waiting = [*self.waiting_invocations(calls), *self.waiting_below(calls)]
+        is_left = any(calls.get(each.id) is Call.LEFT for each in waiting)
+        return is_left and self._is_stuck(self.invocations, {each.id for each in waiting})
+
+    def _is_stuck(self, invocations: Mapping[str, Invocation], waiting: Collection[str]) -> bool:
+        """Whether all that is unfinished in a chat waits, or asked an agent whose chat is stuck; something is."""
+        unfinished = [each for each in invocations.values() if not each.is_over]
+        return bool(unfinished) and all(
+            each.id in waiting or self._is_stuck(self.below.get(str(each.raw.get("execution_id")), {}), waiting)
+            for each in unfinished
+        )
 
     def waiting_interrupts(self) -> list[Object]:
         """The interrupts that wait, but those about an invocation that is known to have moved on."""
@@ -190,6 +205,13 @@ class Facts:
             each
             for id_, each in self.invocations.items()
             if each.is_for_person or (each.is_for_client and calls.get(id_) is Call.LEFT)
+        ]
+
+    def waiting_below(self, calls: Calls) -> list[Invocation]:
+        """The same in the chats of agents below."""
+        heard = [each for invocations in self.below.values() for each in invocations.values()]
+        return [
+            each for each in heard if each.is_for_person or (each.is_for_client and calls.get(each.id) is Call.LEFT)
         ]
 
     def _has_moved_on(self, invocation_id: object) -> bool:

@@ -589,6 +589,7 @@ class TurnMachine:
         caller = self._facts.invocations.get(child.invocation_id)
         if caller is not None:
             for invocation in child.invocations:
+                self._facts.learn_below(child.chat_id, invocation)
                 self._learn_call(invocation, chat_id=child.chat_id, agent=caller.name)
         elif child.invocations:
             self._unplaced.append(child)
@@ -785,7 +786,7 @@ class TurnMachine:
 
     def _tell(self, _: TurnState) -> None:
         interrupts = self._facts.waiting_interrupts()
-        invocations = self._facts.waiting_invocations(self.calls)
+        invocations = [*self._facts.waiting_invocations(self.calls), *self._facts.waiting_below(self.calls)]
         what = (
             tuple(str(each.get("id")) for each in interrupts),
             tuple((each.id, each.status) for each in invocations),

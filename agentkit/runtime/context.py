@@ -5,7 +5,7 @@ Every tool call is answered before the next message, because the rows are so; no
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +21,8 @@ from agentkit.wire import ChatMessageRole, ChatMessageStatus
 __all__ = ["model_request"]
 
 _NO_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}, "required": []}
+SAME_NOTED = 3  # the same call with the same result in one run: the model is told from here on
+_AGAIN = "\n\n(This very call was made {} times in this run, with the same result each time.)"
 _SETTINGS_LEFT_OUT = ("text", "context", "system_prompt", "tools", "images", "files", "role")  # ours to fill
 
 
@@ -80,6 +82,7 @@ def _tools(work: Work) -> Iterator[ModelTool]:
 
 def _messages(work: Work, before_order: int) -> Iterator[tuple[int, ModelMessage]]:
     """The messages of the model's conversation, each with its place in the chat."""
+    made = Counter[tuple[str, str, str | None]]()  # by run, call and result: so often so far
     for message in dto.messages(work.tx, work.chat.id):
         if not 0 <= message.order < before_order:
             continue
@@ -89,7 +92,8 @@ def _messages(work: Work, before_order: int) -> Iterator[tuple[int, ModelMessage
             case ChatMessageRole.SYSTEM:  # a word of ours, such as the reminder to finish
                 yield message.order, ModelMessage("user", _text(message))
             case ChatMessageRole.ASSISTANT if message.status is not ChatMessageStatus.QUEUED:
-                yield from ((message.order, each) for each in _assistant(message, work.invocations(message.id)))
+                calls = work.invocations(message.id)
+                yield from ((message.order, each) for each in _assistant(message, calls, made))
             case _:  # tool messages repeat what the invocations say
                 pass
 
@@ -106,14 +110,18 @@ def _user(message: MessageRecord) -> ModelMessage:
     return ModelMessage("user", "\n\n".join(part for part in parts if part), images=images, files=files)
 
 
-def _assistant(message: MessageRecord, calls: list[InvocationRecord]) -> Iterator[ModelMessage]:
+def _assistant(
+    message: MessageRecord, calls: list[InvocationRecord], before: Counter[tuple[str, str, str | None]]
+) -> Iterator[ModelMessage]:
     text = _text(message)
     if text or calls:
         made = [ModelCall(each.call_id, *_as_called(each)) for each in calls]
         yield ModelMessage("assistant", text, calls=made)
     for each in calls:
         images = [str(file["uri"]) for file in each.files if str(file.get("content_type", "")).startswith("image/")]
-        yield ModelMessage("tool", _result(each), images=images, call_id=each.call_id)
+        before[again := (each.run_id, each.arguments_hash, each.result)] += 1
+        noted = _AGAIN.format(before[again]) if before[again] >= SAME_NOTED else ""
+        yield ModelMessage("tool", _result(each) + noted, images=images, call_id=each.call_id)
 
 
 def _as_called(call: InvocationRecord) -> tuple[str, Mapping[str, Any]]:

@@ -22,6 +22,7 @@ from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled
 from agentkit.runtime.desk import Here
 from agentkit.runtime.executors import Elsewhere, Execution, Gone, Produced, ToolExecutor, ToolFailure
+from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Store, Writing
 from agentkit.runtime.records import InvocationRecord
 from agentkit.runtime.results import sized
@@ -192,6 +193,8 @@ class Executions:
                 return await executor.execute(call, self._desk)
             except ToolFailure as failure:
                 return failure
+            except Fault as fault:  # what the call needs is not there any more: a secret, a connection, an app
+                return ToolFailure(fault.detail, had_effect=False)
             except Gone:
                 return None
             except anyio.get_cancelled_exc_class():

@@ -51,7 +51,7 @@ __all__ = [
 
 REJECTED = "the user rejected this call"
 EXPIRED = "nobody approved this call in time"
-SAME_NOTED, SAME_REFUSED = 3, 10  # the same call in one run: the model is told from here on, and refused from here on
+SAME_REFUSED = 10  # the same call in one run is refused from here on; the model is told before (`context`)
 
 
 def definition(work: Work, name: str) -> AgentTool | None:
@@ -156,9 +156,6 @@ def settle(
 ) -> InvocationRecord:
     """The call's one result. Raises Refused where it has one already."""
     event = InvocationEvent.ERROR if failed else InvocationEvent.RESULT
-    same = [each for each in _same(work, invocation) if each.result == result]
-    if len(same) + 1 >= SAME_NOTED:
-        result += f"\n\n(This very call was made {len(same) + 1} times in this run, with the same result each time.)"
     return _move(work, invocation, event, result=result, data=data, **changes)
 
 

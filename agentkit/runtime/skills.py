@@ -27,7 +27,9 @@ def check(config: AgentConfig) -> None:
     names: set[str] = set()
     for skill in config.skills or ():
         if not 0 < len(skill.name.strip()) <= LONGEST_NAME:
-            raise Fault("validation_error", f"a skill is called {skill.name!r}; a name has 1 to {LONGEST_NAME} characters")
+            raise Fault(
+                "validation_error", f"a skill is called {skill.name!r}; a name has 1 to {LONGEST_NAME} characters"
+            )
         if skill.name in names:
             raise Fault("invalid_request", f"two skills are called {skill.name!r}; rename one")
         names.add(skill.name)
@@ -130,7 +132,9 @@ def _check_url(skill: SkillConfig) -> None:
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-        raise Fault("validation_error", f"skill {skill.name!r}: `url` begins with https:// or http://, and has no password")
+        raise Fault(
+            "validation_error", f"skill {skill.name!r}: `url` begins with https:// or http://, and has no password"
+        )
 
 
 def _description(skill: SkillConfig) -> str:
@@ -139,4 +143,3 @@ def _description(skill: SkillConfig) -> str:
     if not described and skill.content and has_front_matter(skill.content):
         described = parse_skill(skill.content).description
     return " ".join((described or "(no description)").split())
-

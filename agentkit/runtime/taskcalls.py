@@ -101,7 +101,7 @@ def _failure(tx: Reading, task: TaskRecord) -> str:
     """Why there is no output; of what failed also the last that was printed."""
     if task.status is TaskStatus.CANCELLED:
         return f"the task was cancelled: {task.error}" if task.error else "the task was cancelled"
-    said = f"the task failed: {task.error}"
+    said = f"the task {'ran out of time' if task.end_kind == 'timeout' else 'failed'}: {task.error}"
     said = f"{said[: task.result_chars]} ..." if 0 < task.result_chars < len(said) else said
     printed = tasklogs.tail(tx, task.id, lines=LOG_LINES, chars=LOG_CHARS)
     return f"{said}\n\nThe last it printed:\n{printed}" if printed else said

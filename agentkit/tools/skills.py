@@ -22,7 +22,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,62}[A-Za-z0-9])?")
 LONGEST_DESCRIPTION: Final = 1024  # characters
 _KEY: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)[ ]*:(?:[ ]+(.*))?")
 _BLOCK: Final = re.compile(r"([|>])([+-]?)")
-_NO_TEXT: Final = "[{&*!%@`"  # how YAML begins what is no plain text
+_NO_TEXT: Final = re.compile(r"[\[\]{},&*!%@`|>]|[-?](?= |$)")  # how YAML begins what is no plain text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class _FrontMatter:
         """The text of an entry that a skill must have; taken out of the values."""
         value = values.pop(key, "").strip()
         if key in self._nested:
-            raise self.wrong(key, "it is text, not a list or a mapping")
+            raise self.wrong(key, "it is text, not a list or a mapping; put it in quotes if it only looks like one")
         if not value:
             raise self.wrong(key, f"a skill needs a {key}: write `{key}: ...`")
         return value
@@ -118,7 +118,7 @@ class _FrontMatter:
             return text
         if not _without_comment(value):
             return self._below(key)
-        if value[0] in _NO_TEXT:
+        if _NO_TEXT.match(value):
             self._nested.add(key)
             return "\n".join([value, *self._indented()])
         return self._plain(key, value)

@@ -60,8 +60,12 @@ class Toolbox:
 
     def everywhere(self) -> dict[tuple[str | None, str], ClientTool[..., Any]]:
         """All handlers, by the agent tool that they are below of (None: the agent's own) and their name."""
-        below = {(agent, name): client for agent, handlers in self.inside.items() for name, client in handlers.items()}
-        return {**{(None, name): client for name, client in self.handlers.items()}, **below}
+        found: dict[tuple[str | None, str], ClientTool[..., Any]] = {
+            (None, name): client for name, client in self.handlers.items()
+        }
+        for agent, handlers in self.inside.items():
+            found |= {(agent, name): client for name, client in handlers.items()}
+        return found
 
     def flat(self, *, what: str) -> dict[str, ClientTool[..., Any]]:
         """All handlers by name alone. Raises ToolDefinitionError where two of one name are different tools."""

@@ -144,6 +144,15 @@ def test_a_call_below_that_nobody_handles_is_answered_by_hand(home: Home) -> Non
     assert [each.invocation.result for each in inside(told, ToolFinished)] == ["by hand"]
 
 
+def test_a_call_below_that_nobody_handles_gives_control_back_to_who_asked_for_it(home: Home) -> None:
+    _, agent = asking(home, LOOK, "It is Ada.", below=research(tool("look").param("q", string())))
+    told = play(agent, when_parked="return")
+    assert told.end.outcome == "parked"
+    [awaited] = inside(told, ToolAwaited)
+    agent.submit_tool_result(awaited.invocation.id, "by hand")
+    assert agent.resume().text() == "Asked."
+
+
 def test_an_approval_below_is_pending_above_and_answered_there(home: Home) -> None:
     guarded = looking("allowed").require_approval()
     _, agent = asking(home, LOOK, "It is Ada.", below=research(guarded))

@@ -45,7 +45,7 @@ PLAIN = {  # what the asynchronous twin does without await, because it asks nobo
     AsyncTasks: {"iterate", "map", "stream"},
     AsyncAgents: {"create", "resume"},
     AsyncFiles: {"iterate"},
-    AsyncAgent: {"stream", "resume", "reset", "stream_messages", "stream_chat"},
+    AsyncAgent: {"on", "stream", "resume", "reset", "stream_messages", "stream_chat"},
     AsyncTurn: {"leave"},
 }
 PROTOCOLS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}

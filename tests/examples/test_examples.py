@@ -33,6 +33,14 @@ SAYS = {
         "Open ticket: ticket 4711, subject no hot water.\n"
         "context: {'tenant_id': 'house-9'}\n"
     ),
+    "sub_agents": (
+        '  the warehouse: check_stock -> {"item":"lamp","pieces":7}\n'
+        "  the warehouse: finish -> finished\n"
+        "ask_warehouse -> Check stock: item lamp, pieces 7.\n"
+        "Ask warehouse: Check stock: item lamp, pieces 7.\n"
+    ),
+    "results_with_files": "{\"month\":\"May\",\"rows\":2}\n['item,pieces', 'lamp,3', 'book,5']\n",
+    "http_tool": "[{'path': '/v1/S%C3%A3o%20Paulo', 'allowed': True}]\n",
     "files": "notes.txt 45 inf\n['text', 'file', 'file'] True\n3 files left\n",
 }
 

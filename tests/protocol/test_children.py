@@ -121,6 +121,20 @@ def test_a_run_that_waits_for_a_person_below_goes_on_while_a_handler_runs_and_pa
     assert parked["interrupts"] == [asked]
 
 
+def test_a_call_below_that_nobody_handles_parks_the_turn_when_nothing_else_is_under_way() -> None:
+    ask = {**ASK, "execution_id": "c2"}
+    machine = asking(knows_the_call=False)
+    says(machine, "chat_messages", message("ready", ask))
+    busy = invocation("in_progress", "draw", id_="i8", kind="app")
+    two = [*below("awaiting_input", "theirs")["tool_invocations"], busy]
+    assert not emitted(says(machine, "child", child("chat_messages", below("", tool_invocations=two))), "parked")
+    alone = below("awaiting_input", "theirs")
+    alone["tool_invocations"].append({**busy, "status": "completed"})
+    [parked] = emitted(says(machine, "child", child("chat_messages", alone)), "parked")
+    assert [each["id"] for each in parked["invocations"]] == ["i2"]
+    assert emitted(says(machine, "child", child("chat_messages", below("completed", "theirs"))), "unparked")
+
+
 def test_the_end_of_the_run_ends_what_still_runs_below() -> None:
     machine = asking()
     says(machine, "child", child("chat_messages", below("awaiting_input")))

@@ -318,6 +318,8 @@ class History:
             )
             if random.random() < 0.3
         ]
+        for each in invocations:
+            each |= {"execution_id": random.choice(["c2", None])} if each["type"] == "agent" else {}
         message = {"id": random.choice(["m1", "m1", "m0", "m2"]), "role": random.choice(["assistant", "user", None])}
         message |= {"status": random.choice(MESSAGE_STATUSES), "order": random.choice([0, 1, 2, None])}
         return message | {"tool_invocations": random.choice([invocations, invocations, None])}

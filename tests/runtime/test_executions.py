@@ -188,10 +188,10 @@ async def test_the_same_call_again_and_again_is_noticed_and_then_refused() -> No
     steps = [[call("work", {"do": "sweep"})] for _ in range(11)]
     async with playing(*steps, "ok", executors=[bench], tools=[bench_tool()]) as play:
         await play.say()
-        told = [result for _, result in await results(play)]
+        assert "made 10 times already" in (await results(play))[10][1]
+        told = [each.text for each in play.model.requests[-1].messages if each.role == "tool"]
         assert told[:2] == ["did sweep", "did sweep"]
         assert "3 times in this run, with the same result" in told[2]
-        assert "made 10 times already" in told[10]
         assert len(bench.calls) == 10
 
 

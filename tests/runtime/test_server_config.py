@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,9 @@ ENVIRON = {
     "AGENTKIT_MAX_UPLOAD_BYTES": "4096",
     "AGENTKIT_RATE_LIMITS": "default, run=5/s",
     "AGENTKIT_SECRETS_FILE": "/data/keys",
+    "AGENTKIT_MCP": "time=mcp-server-time --local-timezone UTC",
+    "AGENTKIT_ALLOW_HOSTS": "10.0.0.0/8, localhost:8080",
+    "AGENTKIT_PUBLIC_URL": "https://agents.example.com/",
     "AGENTKIT_INTEGRATIONS_FILE": "/data/providers.json",
     "AGENTKIT_WORKERS": "3",
     "AGENTKIT_WORKER_MEMORY": "1.5g",
@@ -47,6 +52,9 @@ def test_everything_can_be_set_in_the_environment() -> None:
         max_upload_bytes=4096,
         rate_limits=RateLimits.parse("default,run=5/s"),
         secrets_file="/data/keys",
+        mcp={"time": "mcp-server-time --local-timezone UTC"},
+        allow_hosts=("10.0.0.0/8", "localhost:8080"),
+        public_url="https://agents.example.com",
         integrations_file="/data/providers.json",
         workers=3,
         worker_memory=1536 << 20,
@@ -134,3 +142,27 @@ def test_a_setting_that_does_not_exist_is_refused() -> None:
 )  # fmt: skip
 def test_loopback_is_this_machine_and_nothing_else(host: str, is_local: bool) -> None:
     assert is_loopback(host) is is_local
+
+
+def test_a_file_of_mcp_servers_has_the_form_that_desktop_programs_share(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    server = {"type": "stdio", "command": "npx", "args": ["-y", "thing"], "env": {"A": "1"}}
+    path.write_text(json.dumps({"mcpServers": {"thing": server, "off": {"command": "x", "disabled": True}}}))
+    config = ServerConfig.resolve(environ={}, mcp=[str(path), "docs=https://docs.example/mcp?a=b"])
+    assert config.mcp == {
+        "thing": {"command": ["npx", "-y", "thing"], "env": {"A": "1"}},
+        "docs": "https://docs.example/mcp?a=b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("absent.json", "neither NAME=COMMAND"), ("{", "is not JSON"), ("[]", "mcpServers")],
+    ids=["absent", "no-json", "no-object"],
+)
+def test_a_file_that_has_no_mcp_servers_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mcp.json"
+    if text != "absent.json":
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        ServerConfig.resolve(environ={}, mcp=[str(path)])

@@ -151,7 +151,7 @@ def agent(port: int) -> dict[str, Any]:
     }
 
 
-async def soak(runs: int, *, seed: int, folder: Path, kill_pause: float = 0.3) -> Report:
+async def soak(runs: int, *, seed: int, folder: Path, kill_pause: float = 1.5) -> Report:
     """Runs them. Raises AssertionError where an invocation has none or several ends."""
     chance, report = random.Random(seed), Report(seed, runs)
     (script := folder / "server.py").write_text(MCP_SERVER)
@@ -251,7 +251,7 @@ def main() -> int:
     """Runs one soak."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.toolruns", description=__doc__)
     parser.add_argument("--runs", type=int, default=1000, help=f"how many runs of {PARALLEL} tool calls [1000]")
-    parser.add_argument("--kill-pause", type=float, default=0.3, help="seconds between kills, mean [0.3]")
+    parser.add_argument("--kill-pause", type=float, default=1.5, help="seconds between kills, mean [1.5]")
     parser.add_argument("--seed", type=int, default=None, help="of the order of things [a random one, printed]")
     given = parser.parse_args()
     seed = random.randrange(1 << 30) if given.seed is None else given.seed

@@ -81,16 +81,19 @@ def verdict(
     if not has(work, event):
         return Verdict()
     asked = work.tx.find(HookCallRecord, resource_id=resource_id)
-    known = {each.position: each for each in asked if each.hook.event == event}
+    known = {each.position: each for each in asked if each.event is event}
+    hooks = [(position, hook) for position, hook in enumerate(work.chat.agent.hooks or ()) if hook.event == event]
+    for position, hook in hooks:
+        if hook.async_ and position not in known:
+            _ask(work, run, hook, position=position, resource_id=resource_id, data=data(None))
     override: Any = None
-    for position, hook in enumerate(work.chat.agent.hooks or ()):
-        if hook.event != event:
-            continue
+    for position, hook in hooks:
         row = known.get(position)
-        if row is None or row.hook != hook:
-            row = _ask(work, run, hook, position=position, resource_id=resource_id, data=data(override))
-        if row.is_told:
+        if hook.async_:
             continue
+        if row is None or row.hook != hook:
+            _ask(work, run, hook, position=position, resource_id=resource_id, data=data(override))
+            return None
         if row.decision is None:
             return None
         if row.decision is not HookDecision.ALLOW:
@@ -103,8 +106,11 @@ def record(work: Work, row: HookCallRecord, response: HookResponse) -> None:
     """Saves what a hook answered, and the chat goes on. The answer of one that is only told changes nothing."""
     work.tx.clear_wake(wake_key(row.id))
     run = work.tx.get(RunRecord, row.run_id)
-    if row.is_told or run is None or not is_open(RUN, run.state):
+    if run is None or not is_open(RUN, run.state):
         work.tx.delete(row)
+        return
+    if row.is_told:
+        work.save(row, decision=HookDecision.ALLOW)  # kept, so that it is told once
         return
     if response.inject is not None:
         run = inject(work, run, response.inject)
@@ -163,7 +169,7 @@ def close(work: Work, run: RunRecord) -> list[str]:
     """The run is over: nobody is asked for it any more. Returns the chats that were to answer for it."""
     chats: list[str] = []
     for row in work.tx.find(HookCallRecord, run_id=run.id):
-        if row.is_told:
+        if row.is_told and row.decision is None:
             continue
         if row.decision is None:
             work.tx.clear_wake(wake_key(row.id))

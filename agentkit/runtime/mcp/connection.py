@@ -65,6 +65,7 @@ class Connection:
         self._talks: list[Talk] = []  # of the calls under way, the latest last
         self._calls = 0
         self._end = anyio.Event()
+        self._starting = anyio.CancelScope()  # around all of it; without a deadline once it is up
         self._is_retired = False
         self.ready = anyio.Event()
         self.failure: Unavailable | None = None
@@ -76,12 +77,13 @@ class Connection:
     async def own(self) -> None:
         """Starts the session, keeps it until it is lost or closed, and leaves nothing behind."""
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + self._config.start_seconds) as scope:
+            with self._starting as scope:
+                scope.deadline = anyio.current_time() + self._config.start_seconds
                 try:
                     await self._live(scope)
                 except Exception as error:
                     self._broke(error)
-            if scope.cancelled_caught and not self.ready.is_set():
+            if scope.cancelled_caught and not self._end.is_set():
                 self._fail(f"did not answer in {self._config.start_seconds:g} s")
         finally:
             self.is_over = True
@@ -101,6 +103,8 @@ class Connection:
     def close(self) -> None:
         """Ends the session; calls under way are lost."""
         self._end.set()
+        if not self.ready.is_set():
+            self._starting.cancel()
 
     def retire(self) -> None:
         """Takes no more calls, and ends when those under way have ended."""
@@ -237,6 +241,8 @@ class Connection:
             case MCPError(code=mcp_types.CONNECTION_CLOSED) if self.is_over or error.message == "Connection closed":
                 return Lost(f"the connection to the MCP server {name!r} ended")
             case MCPError(code=mcp_types.CONNECTION_CLOSED) if "SSE stream" in error.message:
+                return Lost(f"the MCP server {name!r} broke its answer off")
+            case MCPError(code=mcp_types.PARSE_ERROR) if http.BROKE_OFF in error.message:
                 return Lost(f"the MCP server {name!r} broke its answer off")
             case MCPError(code=mcp_types.PARSE_ERROR):
                 return Refused(f"the MCP server {name!r} answered what cannot be read: {_cut(error.message)}")

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 
 from agentkit.runtime.mcp.config import McpServerConfig
 
-__all__ = ["BROKEN", "DENIED", "LARGEST_ANSWER", "NOT_CONNECTED", "REFUSED", "SESSION_OVER", "open_client"]
+__all__ = ["BROKEN", "BROKE_OFF", "DENIED", "LARGEST_ANSWER", "NOT_CONNECTED", "REFUSED", "SESSION_OVER", "open_client"]
 
 SESSION_OVER: Final = -32071  # the server does not know our session (any more), and did nothing
 NOT_CONNECTED: Final = -32072  # nobody took the request
@@ -23,6 +23,7 @@ BROKEN: Final = -32073  # the request was sent, or partly; no answer came
 DENIED: Final = -32074  # HTTP 401, 403
 REFUSED: Final = -32075  # another HTTP status that is none of success; `data` has it
 
+BROKE_OFF: Final = "the answer broke off"  # in the message of an error that the SDK makes
 LARGEST_ANSWER: Final = 32 << 20  # bytes
 LARGEST_ERROR: Final = 64 << 10
 CONNECT_SECONDS: Final = 10.0
@@ -81,7 +82,7 @@ class _Bounded(httpx2.AsyncByteStream):
                     raise httpx2.StreamError(f"the answer is larger than {self._limit} bytes")
                 yield chunk
         except httpx2.TransportError as error:
-            raise httpx2.StreamError(f"the answer broke off: {_reason(error)}") from None
+            raise httpx2.StreamError(f"{BROKE_OFF}: {_reason(error)}") from None
 
     async def aclose(self) -> None:
         await self._inner.aclose()

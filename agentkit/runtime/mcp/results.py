@@ -70,6 +70,7 @@ async def _keep(
     except (binascii.Error, ValueError):
         texts.append(f"[{what} left out: it is not base64]")
         return
-    suffix = mimetypes.guess_extension(content_type.partition(";")[0].strip()) or ""
+    kind = content_type.partition(";")[0].strip()
+    suffix = mimetypes.guess_extension(kind) or mimetypes.guess_extension(kind.replace("/", "/x-", 1)) or ""
     name = f"{call.tool.name}-{len(files) + 1}{suffix}"
     files.append(await desk.keep(call.owner, content, filename=name, content_type=content_type))

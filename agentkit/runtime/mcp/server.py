@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from agentkit.runtime.faults import Fault
 from agentkit.runtime.mcp.breaker import Breaker
 from agentkit.runtime.mcp.calls import Lost, Refused, Talk, Unavailable
 from agentkit.runtime.mcp.config import McpServerConfig
@@ -143,7 +144,10 @@ class McpServer:
         """What stands for the placeholders. Raises Unavailable where something is missing."""
         found: dict[str, str] = {}
         for name in sorted(self._config.secret_names()):
-            value = await self._secret(name)
+            try:
+                value = await self._secret(name)
+            except Fault as fault:
+                raise Unavailable(f"the MCP server {self.name!r} needs a secret: {fault.detail}") from None
             if not value:
                 raise Unavailable(f"the MCP server {self.name!r} needs the secret {name!r}, and there is none")
             found[name] = value

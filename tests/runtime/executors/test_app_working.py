@@ -190,7 +190,7 @@ async def test_files_go_in_and_images_come_out(apps: Path) -> None:
     [
         ("fail", {}, "the task failed: ValueError: bad x\n\nThe last it printed:\nabout to fail"),
         ("leave", {}, "the task failed: "),
-        ("run", {"timeout": 0.2}, "the task failed: ran longer than 0.2 s"),
+        ("run", {"timeout": 0.2}, "the task ran out of time: ran longer than 0.2 s"),
     ],
     ids=["fails", "dies", "takes-too-long"],
 )

@@ -176,8 +176,9 @@ async def notices_the_same_call(rig: Rig, folder: Path) -> None:
     step = call("memory_getall", {}) if rig.kind == "internal" else work()
     async with at_work(rig, step, step, step, "thanks") as play:
         await play.say()
-        made = await over(play)
-        assert ["3 times in this run" in each["result"] for each in made] == [False, False, True], made
+        await over(play)
+        told = [each.text for each in play.model.requests[-1].messages if each.role == "tool"]
+        assert ["3 times in this run" in each for each in told] == [False, False, True], told
 
 
 async def goes_on_after_a_restart(rig: Rig, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Short ways to call tools of MCP servers without a platform: servers, the executor, and a desk that keeps what it gets."""
+"""Tools of MCP servers called without a platform: servers, the executor, and a desk that keeps what it gets."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ def call(name: str, arguments: dict[str, Any], token: Any) -> dict[str, Any] | N
         case "hang":
             return None
         case "slow":
-            time.sleep(arguments["seconds"])
-            return text(f"slept {arguments['seconds']}")
+            time.sleep(arguments["pause"])
+            return text("slept")
         case "flood":
             for number in range(arguments["count"]):
                 params = {"progressToken": token, "progress": number, "message": "x" * 100}

@@ -47,7 +47,7 @@ async def failure(at: Calling, name: str, *, desk: Desk | None = None, **argumen
     ("spec", "told"),
     [
         pytest.param(["/no/such/command"], "the command '/no/such/command' is not on this machine", id="command"),
-        pytest.param({"command": [sys.executable], "cwd": "/no/such/folder"}, "the folder '/no/such/folder'", id="folder"),
+        pytest.param({"command": [sys.executable], "cwd": "/no/such/folder"}, "folder '/no/such/folder'", id="folder"),
         pytest.param([sys.executable, "-c", "raise SystemExit(3)"], "it ended with exit code 3", id="exits"),
         pytest.param([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "ended by signal 9", id="killed"),
         pytest.param("http://127.0.0.1:9/mcp", "nobody answers at 127.0.0.1:9", id="port"),
@@ -153,7 +153,7 @@ async def test_calls_beside_one_that_kills_the_server_fail_too_and_none_hangs(tm
         await at.call("echo", text="up")
 
         async def slow() -> None:
-            ends.append((await failure(at, "slow", seconds=60)).text)
+            ends.append((await failure(at, "slow", pause=60)).text)
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
@@ -184,7 +184,7 @@ async def test_calls_go_on_side_by_side(tmp_path: Path) -> None:
         with anyio.fail_after(3):
             async with anyio.create_task_group() as group:
                 for _ in range(10):
-                    group.start_soon(lambda: at.call("slow", seconds=0.5))
+                    group.start_soon(lambda: at.call("slow", pause=0.5))
 
 
 # -- floods --------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ async def test_a_shouting_server_is_logged_up_to_a_limit_and_without_its_secret(
 
 async def test_a_line_without_an_end_ends_the_connection(tmp_path: Path) -> None:
     async with calling({"odd": odd(cwd=tmp_path)}) as at:
-        assert "unknown outcome" in (await failure(at, "endless_line", seconds=30)).text
+        assert "unknown outcome" in (await failure(at, "endless_line")).text
         assert (await at.call("echo", text="back")).text == "back"
 
 
@@ -285,12 +285,17 @@ async def test_leaving_while_cancelled_ends_it_all_the_same(tmp_path: Path) -> N
 
 
 async def test_leaving_while_a_server_starts_ends_it_too(tmp_path: Path) -> None:
-    with pytest.raises(Fault, match="is closed: the runtime stops|connection"):
-        async with anyio.create_task_group() as group, calling({"odd": odd("mute", cwd=tmp_path)}) as at:
-            async def bind() -> None:
+    refused: list[str] = []
+    async with anyio.create_task_group() as group, calling({"odd": odd("mute", cwd=tmp_path)}) as at:
+
+        async def bind() -> None:
+            with pytest.raises(Fault) as fault:
                 await at.bound(one("*"))
-            group.start_soon(bind)
-            with anyio.fail_after(10):
-                while not lines(tmp_path, "starts"):
-                    await anyio.sleep(0.01)
+            refused.append(fault.value.detail)
+
+        group.start_soon(bind)
+        with anyio.fail_after(10):
+            while not lines(tmp_path, "starts"):
+                await anyio.sleep(0.01)
+    assert refused == ["tool 't': the MCP server 'odd' is closed: the runtime stops"]
     await gone(int(lines(tmp_path, "starts")[0]))

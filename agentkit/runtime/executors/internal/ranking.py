@@ -28,7 +28,10 @@ def words(text: str) -> Iterator[str]:
     """
     for found in _WORD.findall(text):
         word = found.lower()
-        yield word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+        if len(word) > 4 and word.endswith("ies"):
+            yield f"{word[:-3]}y"
+        else:
+            yield word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def rank(query: str, documents: Sequence[Document]) -> list[int]:

@@ -74,7 +74,5 @@ CATEGORY = Category(
     description="Lets the agent read on in results that were too long to be given at once.",
     default_enabled=True,
     is_needed=_was_cut,
-    tools=(
-        InternalTool("read_result", "Read on in a result that was cut.", _PARAMETERS, execute=_read),
-    ),
+    tools=(InternalTool("read_result", "Read on in a result that was cut.", _PARAMETERS, execute=_read),),
 )

@@ -1,4 +1,4 @@
-"""`widget`: a small surface in the chat, shown at once or waited for until a person answers (protocol.md 6.3, 6.5, 6.8)."""
+"""`widget`: a surface in the chat, only shown, or waited for until a person answers (protocol.md 6.3, 6.5, 6.8)."""
 
 from __future__ import annotations
 
