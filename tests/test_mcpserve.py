@@ -132,7 +132,7 @@ async def test_what_the_agent_asks_people_is_asked_through_the_client(
     steps = [call("pay", {"amount": 5}), lambda request: f"I heard: {request.messages[-1].text}"]
     async with offered(*steps, mode=mode, person=person, tools=[CAREFUL]) as client:
         result = await client.call_tool("ask_helper", {"message": "pay 5"})
-    assert DONE == paid
+    assert paid == DONE
     assert heard in texts(result)[0]
     if person is not None:
         assert person.asked[-1] == 'Allow pay with {"amount": 5}?'
@@ -198,7 +198,7 @@ async def test_client_tools_are_offered_one_by_one(mode: str) -> None:
 async def test_a_tool_that_needs_approval_is_asked_for_too(mode: str, person: Any, paid: list[str]) -> None:
     async with offered(mode=mode, person=person, own=(CAREFUL,)) as client:
         result = await client.call_tool("pay", {"amount": 7})
-    assert DONE == paid
+    assert paid == DONE
     assert result.is_error is not bool(paid)
 
 

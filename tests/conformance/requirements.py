@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from tests.conformance.requirement import Requirement
 from tests.conformance.task_requirements import TASK_REQUIREMENTS
+from tests.conformance.tool_requirements import TOOL_REQUIREMENTS
 
 __all__ = ["REQUIREMENTS", "Requirement"]
 
@@ -442,6 +443,7 @@ REQUIREMENTS: Sequence[Requirement] = (
     *RUNTIME,
     *TASKS,
     *TASK_REQUIREMENTS,
+    *TOOL_REQUIREMENTS,
     *SDKS,
     *SEEDS,
     *BETTER,

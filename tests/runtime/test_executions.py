@@ -40,6 +40,7 @@ async def test_a_call_is_carried_out_and_its_result_goes_to_the_model() -> None:
         assert carried.idempotency_key.startswith(carried.invocation_id)
 
 
+@pytest.mark.requirement("tool:siblings")
 async def test_siblings_go_on_side_by_side_up_to_the_cap_and_a_failure_touches_no_other() -> None:
     together = anyio.Semaphore(0)
 
@@ -65,6 +66,7 @@ async def test_siblings_go_on_side_by_side_up_to_the_cap_and_a_failure_touches_n
         assert bench.most == 3
 
 
+@pytest.mark.requirement("tool:arguments-first")
 async def test_what_misses_the_schema_is_not_carried_out() -> None:
     bench = BenchExecutor()
     async with playing([call("work", {"n": "x"})], "ok", executors=[bench], tools=[bench_tool()]) as play:
@@ -86,6 +88,7 @@ async def test_an_approval_comes_first_and_edited_arguments_count() -> None:
         assert [each.arguments for each in bench.calls] == [{"do": "sweep"}]
 
 
+@pytest.mark.requirement("tool:timeout")
 async def test_a_call_that_takes_too_long_fails_and_is_cancelled() -> None:
     bench = BenchExecutor()
     async with playing(works("hang"), "ok", executors=[bench], tools=[bench_tool(timeout=0.05)]) as play:
@@ -130,6 +133,7 @@ def flaky(failures: int, **failure: Any) -> Any:
     return way
 
 
+@pytest.mark.requirement("tool:retry-idempotent")
 @pytest.mark.parametrize(
     ("tool", "failure", "attempts"),
     [
@@ -153,6 +157,7 @@ async def test_what_may_be_tried_again(tool: dict[str, Any], failure: dict[str, 
 # -- large, many, again ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("tool:result-cap")
 async def test_a_large_result_is_cut_and_its_whole_is_a_file() -> None:
     async def talk(call: Execution, desk: ToolDesk) -> Produced:
         return Produced("0123456789" * 100, data={"much": "x" * 100_000})
@@ -183,6 +188,7 @@ async def test_images_of_a_result_are_shown_to_the_model_and_files_are_named() -
         assert [uri[:22] for uri in told.images] == ["data:image/png;base64,"]
 
 
+@pytest.mark.requirement("tool:repeats")
 async def test_the_same_call_again_and_again_is_noticed_and_then_refused() -> None:
     bench = BenchExecutor()
     steps = [[call("work", {"do": "sweep"})] for _ in range(11)]
@@ -195,6 +201,7 @@ async def test_the_same_call_again_and_again_is_noticed_and_then_refused() -> No
         assert len(bench.calls) == 10
 
 
+@pytest.mark.requirement("tool:budget")
 async def test_tool_calls_have_a_budget() -> None:
     steps = [works("a", "b", "c"), works("d", "e", "f"), "never"]
     bench = BenchExecutor()
@@ -214,6 +221,7 @@ async def question(call: Execution, desk: ToolDesk) -> Produced:
     return Produced(f"{answered.is_allowed} {answered.data} {answered.note}")
 
 
+@pytest.mark.requirement("tool:asks-a-person")
 async def test_a_tool_asks_a_person_and_its_timeout_stands_still() -> None:
     bench = BenchExecutor(ask=question)
     async with playing(works("ask"), "ok", executors=[bench], tools=[bench_tool(timeout=0.2)]) as play:
@@ -296,6 +304,7 @@ async def test_progress_is_told_live() -> None:
 # -- crashes -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("tool:unknown-outcome")
 @pytest.mark.parametrize("idempotent", [False, True], ids=["once", "idempotent"])
 async def test_a_call_that_the_runtime_died_in_is_unknown_or_tried_again(tmp_path: Any, idempotent: bool) -> None:
     """Closing without an end is what a kill leaves: the row says that a process has the call, which is gone."""

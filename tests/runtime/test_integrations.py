@@ -281,6 +281,7 @@ async def test_a_refresh_token_that_is_not_replaced_stays(provider: OAuthServer)
         assert provider.refreshed == 2 and (await desk.get("/integrations/acme"))["scopes"] == ["read"]
 
 
+@pytest.mark.requirement("integration:one-refresh")
 async def test_calls_at_once_share_one_refresh(provider: OAuthServer) -> None:
     async with desk_with(provider) as desk:
         await connected(desk)
@@ -410,6 +411,7 @@ async def test_what_cannot_be_connected_is_refused_and_not_repeated(body: dict[s
         assert (await desk.post("/integrations/list"))["items"] == []
 
 
+@pytest.mark.requirement("integration:requirements")
 async def test_what_is_missing_is_told_in_the_shape_of_a_412(provider: OAuthServer) -> None:
     wanted = {
         "secrets": [{"key": "HF_TOKEN"}, {"key": "OPTIONAL", "optional": True}, {"key": "ACME_CLIENT_SECRET"}],

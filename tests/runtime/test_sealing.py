@@ -27,6 +27,7 @@ def test_what_is_sealed_opens_and_never_looks_the_same_twice(value: str) -> None
     assert sealer.open(one, row=ROW) == sealer.open(two, row=ROW) == value
 
 
+@pytest.mark.requirement("secret:bound-to-its-row")
 @pytest.mark.parametrize(
     "row",
     [

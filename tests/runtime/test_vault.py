@@ -113,6 +113,7 @@ async def test_a_repeated_request_keeps_no_answer_beside_it() -> None:
 # -- at rest -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("secret:at-rest")
 async def test_nothing_on_disk_or_in_the_log_has_the_value(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     db = tmp_path / "work.db"

@@ -11,6 +11,7 @@ import pytest
 from tests.soak.toolruns import PARALLEL, soak
 
 
+@pytest.mark.requirement("tool:one-terminal")
 @pytest.mark.heavy
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes in /proc")

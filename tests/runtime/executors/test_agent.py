@@ -93,6 +93,7 @@ async def test_the_childs_last_text_is_the_result() -> None:
         play.model.assert_complete()
 
 
+@pytest.mark.requirement("sub-agent:result")
 @pytest.mark.parametrize(
     ("more", "handed_in", "result"),
     [
@@ -327,6 +328,7 @@ async def test_agents_that_ask_each_other_the_same_in_a_ring_are_told() -> None:
         play.model.assert_complete()
 
 
+@pytest.mark.requirement("sub-agent:depth")
 async def test_an_agent_that_asks_itself_ever_new_things_ends_at_the_depth_limit() -> None:
     numbers = iter(range(100))
 
@@ -349,6 +351,7 @@ async def test_an_agent_that_asks_itself_ever_new_things_ends_at_the_depth_limit
 # -- budgets ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("sub-agent:budget")
 async def test_model_calls_count_for_the_whole_tree() -> None:
     scripts = {
         "model": [ask("one"), ask("two"), "never"],
@@ -435,6 +438,7 @@ async def parked_below(depth: int = 1, **more: Any) -> AsyncGenerator[tuple[Play
         yield play, asked
 
 
+@pytest.mark.requirement("sub-agent:approvals-surface")
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("by", ["call", "interrupt"])
 async def test_an_approval_below_parks_the_whole_line_and_carries_it_on(depth: int, by: str) -> None:
@@ -651,6 +655,7 @@ def _is_child(frame: Any, event: str) -> bool:
     return frame.name == "child" and frame.data["event"] == event
 
 
+@pytest.mark.requirement("sub-agent:events")
 async def test_everything_of_a_child_is_told_above_in_the_same_order() -> None:
     middle = {**CHILD, "tools": [agent_tool(GRANDCHILD)]}
     scripts = {"model": [ask(), "over"], "child": [ask(), "told"], "grandchild": ["deep"]}
@@ -754,6 +759,7 @@ def handing(config: Mapping[str, Any] | str, name: str = "transfer") -> dict[str
     return agent_tool(config, name=name, agent={"handoff": True})
 
 
+@pytest.mark.requirement("sub-agent:handoff")
 async def test_the_other_agent_has_the_chat_from_then_on() -> None:
     billing = {"core_app": {"ref": "scripted/billing"}, "name": "billing", "system_prompt": "You bill."}
     scripts = {

@@ -165,6 +165,7 @@ async def test_a_run_keeps_its_version_and_the_next_message_has_the_new_one(tmp_
 # -- the task of a call --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("app-tool:merge")
 async def test_a_call_is_a_task_of_the_chat_with_the_models_input_between_defaults_and_what_is_fixed(
     tmp_path: Path,
 ) -> None:
@@ -511,6 +512,7 @@ async def test_the_models_file_uris_go_to_the_app(tmp_path: Path) -> None:
         await play.idle()
 
 
+@pytest.mark.requirement("app-tool:one-task")
 async def test_two_calls_alike_are_two_tasks_and_one_call_is_one(tmp_path: Path) -> None:
     async with app_playing(tmp_path, [call("echo", ASK), call("echo", ASK)], "ok") as play:
         await play.say()

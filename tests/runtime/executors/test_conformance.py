@@ -247,6 +247,7 @@ def test_every_property_has_a_test() -> None:
     assert tuple(_TESTS) == PROPERTIES
 
 
+@pytest.mark.requirement("tool:kinds-alike")
 @pytest.mark.heavy
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", KINDS)

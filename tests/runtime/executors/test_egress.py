@@ -92,6 +92,7 @@ REFUSED = {  # name: (URL, the addresses of its host, the word for what they are
 }
 
 
+@pytest.mark.requirement("http:ssrf")
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refused(name: str) -> None:
     url, addresses, word = REFUSED[name]
@@ -194,6 +195,7 @@ async def test_the_connection_goes_to_what_was_looked_up_and_the_name_stays() ->
     assert answer.json() == {"host": f"inside.example:{server.port}", "path": "/x"}
 
 
+@pytest.mark.requirement("http:rebinding")
 async def test_a_name_that_means_another_address_a_moment_later_changes_nothing() -> None:
     """DNS rebinding: the second look-up would lead to this machine, and nobody makes one."""
     looked: list[str] = []
@@ -322,6 +324,7 @@ async def fetch(allow: list[str], url: str, method: str = "GET", body: bytes | N
         await fetcher.aclose()
 
 
+@pytest.mark.requirement("http:redirects")
 @pytest.mark.parametrize(
     "location",
     ["http://169.254.169.254/latest", "http://10.0.0.1/", "http://[::1]/", "http://2130706433:1/", "//127.0.0.9:1/x"],

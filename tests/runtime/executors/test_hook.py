@@ -123,6 +123,7 @@ async def test_the_call_is_signed_and_complete() -> None:
     assert {"agent_id", "agent_version_id", "timestamp", "run_id"} <= set(told)
 
 
+@pytest.mark.requirement("hook:signed")
 async def test_a_signature_is_of_these_very_bytes() -> None:
     assert signature(SECRET, b'{"a": 1}') != signature(SECRET, b'{"a":1}')
     assert signature(SECRET, b"{}") != signature("another", b"{}")
@@ -206,6 +207,7 @@ async def test_a_private_address_is_a_failed_call() -> None:
 # -- a callback ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("hook:callback-once")
 @pytest.mark.parametrize("play", [accept, lambda request, wire: wire.answer(202)], ids=["success", "accepted"])
 async def test_a_callback_is_the_result_once(play: Play) -> None:
     async with hooked(play) as chat:

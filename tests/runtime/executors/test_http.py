@@ -72,6 +72,7 @@ async def test_arguments_are_the_query(method: str) -> None:
     assert ("idempotency-key" in found.data["headers"]) is (method != "GET")
 
 
+@pytest.mark.requirement("http:rest-of-arguments")
 @pytest.mark.parametrize("method", [None, "POST", "put", "PATCH"])
 async def test_arguments_are_the_json_body_less_those_of_the_url(method: str | None) -> None:
     async with serving(echo) as (caller, server):
@@ -111,6 +112,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.requirement("http:templates")
 @pytest.mark.parametrize(("value", "path"), PATHS, ids=[str(number) for number in range(len(PATHS))])
 async def test_an_argument_stays_inside_its_segment_of_the_path(value: Any, path: str) -> None:
     async with serving(echo, secrets={"KEY": SECRET}) as (caller, server):
@@ -213,6 +215,7 @@ INTEGRATIONS = {
 }
 
 
+@pytest.mark.requirement("http:secrets-injected")
 @pytest.mark.parametrize(("config", "expected"), AUTHS, ids=[str(number) for number in range(len(AUTHS))])
 async def test_credentials_are_put_in_and_taken_out_of_the_answer(config: Any, expected: Mapping[str, str]) -> None:
     seen: list[Mapping[str, str]] = []
@@ -470,6 +473,7 @@ async def test_what_does_not_unpack_is_a_failure(encoding: str, body: bytes) -> 
 # -- too much ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("http:body-cap")
 async def test_a_body_of_a_gigabyte_is_not_read() -> None:
     sent = 0
 

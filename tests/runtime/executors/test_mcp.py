@@ -56,6 +56,7 @@ async def test_a_server_stands_for_all_its_tools_under_names_that_models_take(tm
     assert by_name(plain)["wipe"].display_name == "Wipe all"
 
 
+@pytest.mark.requirement("mcp:annotations")
 @pytest.mark.parametrize(
     ("approval", "asked"),
     [
@@ -106,6 +107,7 @@ async def test_without_any_server_the_way_to_configure_one_is_told() -> None:
             await at.bound(one("echo"))
 
 
+@pytest.mark.requirement("mcp:list-changed")
 async def test_tools_are_stale_when_the_server_says_so_until_they_are_bound_again(tmp_path: Path) -> None:
     async with calling({"odd": odd(cwd=tmp_path)}) as at:
         before = await at.bound(mcp_server("odd").build())
@@ -297,6 +299,7 @@ async def test_servers_are_told_of_their_roots_and_no_others(tmp_path: Path) -> 
 # -- a real one ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("mcp:real-server")
 async def test_the_time_server_tells_the_time() -> None:
     command = [sys.executable, "-m", "mcp_server_time", "--local-timezone", "Europe/Amsterdam"]
     async with calling({"time": command}) as at:

@@ -30,6 +30,7 @@ async def resolve(play: Play, interrupt: dict[str, Any], decision: str, **more: 
     return await play.platform.chats.resolve(OWNER, interrupt["id"], body, by="ann")
 
 
+@pytest.mark.requirement("hooks:gate")
 @pytest.mark.parametrize("event", ["agent.start", "agent.turn_start"])
 async def test_a_gate_holds_a_run_until_somebody_lets_it_through(event: str) -> None:
     async with playing("Hi.", hooks=[hook(event, "May it?", type="gate")]) as play:

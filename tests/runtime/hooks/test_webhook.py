@@ -197,6 +197,7 @@ async def test_what_is_injected_stays_where_it_was_put() -> None:
 # -- calls -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("hooks:deny")
 async def test_a_denied_call_is_not_made_and_the_model_reads_why() -> None:
     with listening({"decision": "deny", "reason": "not on Sundays"}) as listener:
         options: Any = {"allow_hosts": LOOPBACK, "tools": [client_tool(approval=True)]}
@@ -406,6 +407,7 @@ DEFAULTS = {
 }
 
 
+@pytest.mark.requirement("hooks:fail-closed")
 @pytest.mark.parametrize("event", DEFAULTS)
 async def test_what_guards_is_closed_without_an_answer_and_what_tells_is_not(event: str) -> None:
     with listening(500) as listener:

@@ -259,6 +259,7 @@ async def test_an_error_of_the_protocol_is_told_in_its_words(tmp_path: Path) -> 
 # -- ends ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("mcp:nothing-left")
 async def test_leaving_ends_the_server_and_everything_that_it_started(tmp_path: Path) -> None:
     async with calling({"odd": odd(cwd=tmp_path)}) as at:
         pids = [int((await at.call("pid")).text), int((await at.call("child")).text)]
