@@ -22,7 +22,15 @@ from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import AgentRecord, AgentVersionRecord
 from agentkit.runtime.service import LOCAL, Service
 from agentkit.tools.schema import check_schema
-from agentkit.wire import AgentConfig, AgentTool, AgentToolConfig, CreateAgentRequest, CursorListRequest, RunAgentRequest, ToolType
+from agentkit.wire import (
+    AgentConfig,
+    AgentTool,
+    AgentToolConfig,
+    CreateAgentRequest,
+    CursorListRequest,
+    RunAgentRequest,
+    ToolType,
+)
 
 __all__ = ["Agents", "Resolved", "asked_agent", "check", "check_context", "predefine"]
 

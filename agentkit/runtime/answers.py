@@ -37,6 +37,7 @@ __all__ = [
     "try_finish",
 ]
 
+TOO_MANY = "not called: the run may call {} tools, and this one is beyond that"
 REMINDER = "Hand in your result by calling `finish`; its arguments are the result."
 
 
@@ -61,10 +62,11 @@ class Answer:
         return parts
 
 
-def take_answer(work: Work, run: RunRecord, answer: Answer) -> None:
+def take_answer(work: Work, run: RunRecord, answer: Answer, *, limits: Limits) -> None:
     """Saves the model's answer to the run's message; opens its calls, ends the run, or asks for the finish call."""
     message = work.message(run.message_id)
     run = work.save(run, turns=run.turns + 1, usage=_add(run.usage, answer.usage))
+    left = budgets.calls_left(work.tx, run, limits)
     budgets.add(work.tx, run, tool_calls=len(answer.tool_calls))
     message = work.save(message, content=answer.content())
     if answer.tool_calls:
@@ -72,8 +74,12 @@ def take_answer(work: Work, run: RunRecord, answer: Answer) -> None:
         work.save(run, state=after(RUN, run.state, RunEvent.CALLS))
         for position, call in enumerate(_told_apart(answer.tool_calls)):
             created = invocations.create(work, run, message, position=position, call=call)
-            if created.status is ToolInvocationStatus.PENDING:
+            if created.status is not ToolInvocationStatus.PENDING:
+                continue
+            if position < left or created.name == finish.NAME:
                 invocations.open_call(work, created)
+            else:
+                invocations.settle(work, created, TOO_MANY.format(limits.tool_calls), failed=True)
         work.tell_message(message.id)
         if work.pending_interrupts():
             work.tell_chat()

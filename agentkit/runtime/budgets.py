@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import BudgetRecord, RunRecord
 
-__all__ = ["Limits", "add", "spent"]
+__all__ = ["Limits", "add", "calls_left", "spent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Limits:
     result_chars: int = 50_000
 
 
-def add(tx: Writing, run: RunRecord, *, tool_calls: int) -> None:
-    """One more model call, which asked for so many tools."""
+def add(tx: Writing, run: RunRecord, *, turns: int = 0, tool_calls: int = 0) -> None:
+    """So much more is used. A model call counts when it begins, so that those side by side keep to the limit."""
     found = tx.get(BudgetRecord, _id(run))
     if found is None:
-        tx.insert(BudgetRecord(id=_id(run), turns=1, tool_calls=tool_calls))
+        tx.insert(BudgetRecord(id=_id(run), turns=turns, tool_calls=tool_calls))
     else:
-        tx.update(found.but(turns=found.turns + 1, tool_calls=found.tool_calls + tool_calls))
+        tx.update(found.but(turns=found.turns + turns, tool_calls=found.tool_calls + tool_calls))
 
 
 def spent(tx: Reading, run: RunRecord, limits: Limits) -> str | None:
@@ -49,6 +49,12 @@ def spent(tx: Reading, run: RunRecord, limits: Limits) -> str | None:
     if found.tool_calls > limits.tool_calls:
         return f"{whose} asked for {found.tool_calls} tool calls; the limit is {limits.tool_calls}"
     return None
+
+
+def calls_left(tx: Reading, run: RunRecord, limits: Limits) -> int:
+    """How many tools the run may still call."""
+    found = tx.get(BudgetRecord, _id(run))
+    return max(limits.tool_calls - (found.tool_calls if found else 0), 0)
 
 
 def _id(run: RunRecord) -> str:

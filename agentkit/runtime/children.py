@@ -1,6 +1,6 @@
 """A sub-agent's chat as the answer to a call of the chat above it: its end settles the call. Transaction functions.
 
-What begins such a chat: `agentkit.runtime.executors.agent`; who hears of what happens there: `agentkit.runtime.lineage`.
+What begins such a chat: `agentkit.runtime.executors.agent`; who hears of what happens: `agentkit.runtime.lineage`.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ from typing import Final
 import anyio
 
 from agentkit.errors import StoreError
-from agentkit.runtime import held, invocations, lineage
+from agentkit.runtime import held, invocations, lineage, questions
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled
 from agentkit.runtime.desk import Here
 from agentkit.runtime.executors import Elsewhere, Execution, Gone, Produced, ToolExecutor, ToolFailure
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.ports import Store, Writing
+from agentkit.runtime.ports import Stale, Store, Writing
 from agentkit.runtime.records import InvocationRecord
 from agentkit.runtime.results import sized
 from agentkit.runtime.states import INVOCATION, is_open
@@ -45,6 +45,7 @@ UNKNOWN_OUTCOME: Final = (
 )
 NO_CALLBACK: Final = "the webhook did not call back in time"
 INTERNAL_ERROR: Final = "internal error in the tool; the server's log says more"
+NOT_KEPT: Final = "the tool is done, but its result cannot be kept; the server's log says more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,15 @@ class _Claimed:
 
     call: Execution
     executor: ToolExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A call that was carried out, until that is saved. `is_sized`: its text was cut, and the whole is a file."""
+
+    call: Execution
+    outcome: Produced | ToolFailure | Elsewhere
+    is_sized: bool = False
 
 
 class Executions:
@@ -78,7 +88,7 @@ class Executions:
         self._limits = limits
         self._lanes: dict[str, anyio.Semaphore] = {}  # run id -> places for its calls
         self._in_lane: Counter[str] = Counter()
-        self._held: dict[str, tuple[Execution, Produced | ToolFailure | Elsewhere]] = {}  # ended, and not saved yet
+        self._held: dict[str, _Ended] = {}  # what the database did not take yet
 
     @asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -91,7 +101,7 @@ class Executions:
     async def advance(self, invocation_id: str) -> None:
         """What a wake-up is for. May come twice: a call is carried out by who claims it."""
         if (kept := self._held.get(invocation_id)) is not None:
-            await self._save(*kept)
+            await self._save(kept)
             return
         run_id = await self._store.read(lambda tx: _run_of(tx.get(InvocationRecord, invocation_id)))
         async with self._place(run_id):
@@ -100,7 +110,7 @@ class Executions:
                 return
             outcome = await self._carry_out(claimed)
             if outcome is not None:
-                await self._save(claimed.call, outcome)
+                await self._save(_Ended(claimed.call, outcome))
 
     # -- claiming --------------------------------------------------------------------------------------------------
 
@@ -146,6 +156,9 @@ class Executions:
         ):
             invocations.conclude(work, invocation, UNKNOWN_OUTCOME, failed=True)
             return None
+        if questions.withdraw(work, invocation):  # whoever asked is gone; this attempt asks for itself
+            questions.carry_on(work)
+            work.tell_chat()
         work.save(invocation, engine_id=self._here.engine_id, attempt=call.attempt)
         return _Claimed(call, executor)
 
@@ -211,15 +224,33 @@ class Executions:
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
-    async def _save(self, call: Execution, outcome: Produced | ToolFailure | Elsewhere) -> None:
+    async def _save(self, ended: _Ended) -> None:
         """The one end of the call; held should the database not take it, so that it is not carried out again."""
-        end = await sized(call, outcome, self._desk, limit=self._limits.result_chars)
         try:
-            await held.save(self._store, lambda tx: _end(tx, call, end), what=f"the result of {call.tool.name}")
-        except StoreError:
-            self._held[call.invocation_id] = (call, end)
+            try:
+                ended = await self._sized(ended)
+                await self._commit(ended)
+            except (StoreError, Stale):
+                raise
+            except Exception as error:
+                logger.exception("tool %s: what came of it cannot be kept", ended.call.tool.name)
+                failure = ToolFailure(error.detail if isinstance(error, Fault) else NOT_KEPT)
+                ended = _Ended(ended.call, failure, is_sized=True)
+                await self._commit(ended)
+        except (StoreError, Stale):
+            self._held[ended.call.invocation_id] = ended
             raise
-        self._held.pop(call.invocation_id, None)
+        self._held.pop(ended.call.invocation_id, None)
+
+    async def _sized(self, ended: _Ended) -> _Ended:
+        if ended.is_sized:
+            return ended
+        outcome = await sized(ended.call, ended.outcome, self._desk, limit=self._limits.result_chars)
+        return _Ended(ended.call, outcome, is_sized=True)
+
+    async def _commit(self, ended: _Ended) -> None:
+        what = f"the result of {ended.call.tool.name}"
+        await held.save(self._store, lambda tx: _end(tx, ended.call, ended.outcome), what=what)
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------

@@ -254,8 +254,8 @@ def _gate(work: Work, invocation: InvocationRecord, tool: AgentTool | None) -> I
 
 def _same(work: Work, invocation: InvocationRecord) -> list[InvocationRecord]:
     """The calls of the run that were the same, before this one."""
-    made = work.tx.find(InvocationRecord, run_id=invocation.run_id)
-    return [each for each in made if each.arguments_hash == invocation.arguments_hash and each.id != invocation.id]
+    same = work.tx.find(InvocationRecord, run_id=invocation.run_id, arguments_hash=invocation.arguments_hash)
+    return [each for each in same if each.message_id != invocation.message_id or each.position < invocation.position]
 
 
 def _decode(arguments: Any) -> tuple[dict[str, Any], str | None]:

@@ -116,6 +116,11 @@ class Loop:
         except Fault as fault:
             logger.warning("chat %s goes on with the tools it has: %s", todo.chat_id, fault)
             return
+        except (Stale, StoreError):
+            raise
+        except Exception:  # an executor's bug; raised, it would keep the chat from ever going on
+            logger.exception("chat %s goes on with the tools it has", todo.chat_id)
+            return
 
         def save(tx: Writing) -> None:
             work = Work.of(tx, todo.chat_id)
@@ -141,7 +146,7 @@ class Loop:
     async def _take(self, todo: AskModel, answer: Answer) -> None:
         """Saves the answer. One that cannot be kept ends the run: asking again would pay for the same once more."""
         try:
-            await self._save(todo, lambda work, run: take_answer(work, run, answer))
+            await self._save(todo, lambda work, run: take_answer(work, run, answer, limits=self._limits))
         except (Stale, StoreError):
             raise
         except Exception:

@@ -75,6 +75,7 @@ def plan(
             if (reached := budgets.spent(tx, run, limits)) is not None:
                 end(work, run, RunEvent.FAIL, error=reached)
             elif moments.before_answer(work, run, message):
+                budgets.add(tx, run, turns=1)
                 return _ask(work, run, message)
             else:
                 _wait_for_hook(work, run)

@@ -16,7 +16,7 @@ from agentkit.runtime.states import INTERRUPT, RUN, InterruptEvent, RunEvent, af
 from agentkit.runtime.work import Work
 from agentkit.wire import AgentRunState, ChatStatus, InterruptReason, InterruptResolution, InterruptStatus
 
-__all__ = ["answer", "ask", "carry_on", "pending", "withdraw"]
+__all__ = ["answer", "ask", "carry_on", "pending", "withdraw", "withdraw_one"]
 
 
 def ask(
@@ -93,10 +93,15 @@ def withdraw(work: Work, invocation: InvocationRecord) -> bool:
     """The call is over: nobody need answer its questions any more. False: it had none."""
     asked = pending(work, invocation)
     for interrupt in asked:
-        status = after(INTERRUPT, interrupt.status, InterruptEvent.CANCEL)
-        saved = work.save(interrupt, status=status, resolved_at=work.tx.now)
-        work.tx.tell(saved.id, saved.version)
+        withdraw_one(work, interrupt)
     return bool(asked)
+
+
+def withdraw_one(work: Work, interrupt: InterruptRecord) -> None:
+    """Nobody need answer this question any more."""
+    status = after(INTERRUPT, interrupt.status, InterruptEvent.CANCEL)
+    saved = work.save(interrupt, status=status, resolved_at=work.tx.now)
+    work.tx.tell(saved.id, saved.version)
 
 
 def carry_on(work: Work) -> None:

@@ -167,7 +167,7 @@ class InvocationRecord(Record):
     """One tool call of an assistant message, and its only result."""
 
     KIND = "invocation"
-    INDEX = ("chat_id", "run_id", "message_id", "status")
+    INDEX = ("chat_id", "run_id", "message_id", "status", "arguments_hash")
 
     chat_id: str
     run_id: str

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Generator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import anyio
 
-from agentkit.errors import ConfigError, ModelError
+from agentkit.errors import ConfigError, ModelError, StoreError
 from agentkit.protocol.deltas import Accumulator
 from agentkit.runtime import budgets, lineage, questions
 from agentkit.runtime.budgets import Limits
@@ -30,6 +31,30 @@ LOOK_SECONDS: Final = 5.0  # an answer that another process took is seen after t
 
 T = TypeVar("T")
 
+logger = logging.getLogger("agentkit.tools")
+
+
+class _Patience:
+    """The timeout of an attempt, and how many people it waits for."""
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self._scope = scope
+        self._asked = 0
+        self._left = math.inf  # seconds, while it stands still
+
+    @contextmanager
+    def standing_still(self) -> Generator[None]:
+        """While entered, however often at a time, no time passes."""
+        if not self._asked:
+            self._left, self._scope.deadline = self._scope.deadline - anyio.current_time(), math.inf
+        self._asked += 1
+        try:
+            yield
+        finally:
+            self._asked -= 1
+            if not self._asked:
+                self._scope.deadline = anyio.current_time() + self._left
+
 
 class Desk:
     """What executors ask for (port ToolDesk), for all calls of a platform."""
@@ -40,12 +65,12 @@ class Desk:
         self._files = files
         self._models = models
         self._limits = limits
-        self._patience: dict[str, anyio.CancelScope] = {}  # invocation id -> the timeout of its attempt
+        self._patience: dict[str, _Patience] = {}  # invocation id -> the timeout of its attempt
 
     @contextmanager
     def on_time(self, call: Execution, scope: anyio.CancelScope) -> Generator[None]:
         """While entered, `scope` is the call's timeout: it stands still while a person is asked."""
-        self._patience[call.invocation_id] = scope
+        self._patience[call.invocation_id] = _Patience(scope)
         try:
             yield
         finally:
@@ -61,7 +86,7 @@ class Desk:
     async def keep(self, owner: str, content: bytes, *, filename: str, content_type: str = "") -> ToolFile:
         """Stores bytes among the owner's files. Raises ToolFailure where they are too many."""
 
-        async def chunks() -> Any:
+        async def chunks() -> AsyncIterator[bytes]:
             yield content
 
         try:
@@ -86,16 +111,15 @@ class Desk:
             work.tx.wake(work.chat.id)
             return asked
 
-        scope = self._patience.get(call.invocation_id)
-        left = scope.deadline - anyio.current_time() if scope else math.inf
-        if scope is not None:
-            scope.deadline = math.inf
-        try:
+        patience = self._patience.get(call.invocation_id)
+        with patience.standing_still() if patience else nullcontext():
             asked = await self.change(call, open_question)
-            answered = await self._answer(asked.id)
-        finally:
-            if scope is not None:
-                scope.deadline = anyio.current_time() + left
+            try:
+                answered = await self._answer(asked.id)
+            except BaseException:  # nobody waits for the answer any more, so nobody should be made to give one
+                with anyio.CancelScope(shield=True):
+                    await self._withdraw(asked)
+                raise
         if answered is None or answered.status is InterruptStatus.CANCELLED:
             raise Gone
         is_allowed = answered.resolution is InterruptResolution.ALLOW
@@ -141,9 +165,23 @@ class Desk:
             raise Gone
         if (reached := budgets.spent(work.tx, run, self._limits)) is not None:
             raise ToolFailure(f"the model is not asked: {reached}")
-        budgets.add(work.tx, run, tool_calls=0)
+        budgets.add(work.tx, run, turns=1)
         core = work.chat.agent.core_app
         return (core.ref if core else None) or ""
+
+    async def _withdraw(self, asked: InterruptRecord) -> None:
+        def write(tx: Writing) -> None:
+            work, found = Work.of(tx, asked.chat_id), tx.get(InterruptRecord, asked.id)
+            if work is not None and found is not None and found.status is InterruptStatus.PENDING:
+                questions.withdraw_one(work, found)
+                questions.carry_on(work)
+                work.tell_chat()
+                tx.wake(work.chat.id)
+
+        try:
+            await self._store.write(write)
+        except (Stale, StoreError) as error:  # it goes when the call ends, or begins anew
+            logger.warning("the question %s stays open: %s", asked.id, error)
 
     async def _answer(self, interrupt_id: str) -> InterruptRecord | None:
         """The question once it is answered; None where it is gone."""

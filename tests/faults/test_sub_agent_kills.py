@@ -27,8 +27,8 @@ pytestmark = [
 ]
 
 KILLS = 12
-POINTS = 90  # about as many as a turn has, after a restart
-SECONDS = 0.25
+POINTS = (40, 120)  # a turn has about 90 after a restart; a call that five lives in a row begin with is given up
+SECONDS = (0.15, 0.3)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def test_a_server_killed_at_any_moment_has_one_child_per_call(tmp_path: Path) ->
     print(f"seed {seed}")
     chance = random.Random(seed)
     lives = [
-        {"point": chance.randint(1, POINTS)} if chance.random() < 0.6 else {"seconds": chance.uniform(0.02, SECONDS)}
+        {"point": chance.randint(*POINTS)} if chance.random() < 0.6 else {"seconds": chance.uniform(*SECONDS)}
         for _ in range(KILLS)
     ]
     print(f"lives {lives}")
@@ -85,7 +85,11 @@ def check(found: Stored, turns: int) -> None:
     assert {(each.status.value, each.result) for each in found.calls} == {
         ("completed", "It is so."),
         ("completed", "It was looked after."),
-    }, [(each.name, each.status.value, each.attempt, each.result) for each in found.calls]
+    }, [
+        (each.name, each.status.value, each.attempt, each.result)
+        for each in found.calls
+        if each.status.value == "failed"
+    ]
     assert Counter(each.depth for each in found.chats) == {0: turns, 1: 2 * turns, 2: 2 * turns}
     assert {each.state for each in found.runs} == {"completed"} and len(found.runs) == len(found.chats)
     assert len(found.calls) == 4 * turns

@@ -203,10 +203,13 @@ def _asks_the_same(tx: Reading, chat: ChatRecord, found: Resolved, message: str)
 
 
 def _at_work(work: Work, run: RunRecord) -> int:
-    """How many sub-agents that this run asked have begun and are not done."""
+    """How many sub-agents that this run asked have begun and are not done.
+
+    One that is over has made room for the next in line already, though its large answer may not be handed in yet.
+    """
     asked = [each.execution_id for each in work.open_invocations(run) if each.type is ToolType.AGENT]
-    chats = (work.tx.get(ChatRecord, each) for each in asked if each)
-    return sum(chat is not None and chat.run_id is not None for chat in chats)
+    chats = (Work.of(work.tx, each) for each in asked if each)
+    return sum(chat is not None and chat.open_run is not None for chat in chats)
 
 
 def _hand_over(

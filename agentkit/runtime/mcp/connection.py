@@ -189,7 +189,7 @@ class Connection:
             for tool in page.tools:
                 size += len(tool.model_dump_json())
                 if len(found) == MOST_TOOLS or size > LARGEST_LISTING:
-                    logger.warning("MCP server %s: tools after %r are left out", self._config.name, found[-1:])
+                    logger.warning("MCP server %s: tools from %r on are left out", self._config.name, tool.name[:100])
                     return found
                 found.append(_info(tool))
             cursor = page.next_cursor

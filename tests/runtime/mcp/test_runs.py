@@ -1,4 +1,4 @@
-"""Agents that use MCP servers, on the platform: approvals by the server's word, forms in the inbox, lists that change."""
+"""Agents that use MCP servers, on the platform: approvals by the server's word, forms, lists that change, kills."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_whole_server_is_used_and_its_words_reach_the_model(tmp_path: Pa
         ("completed", "hi"), ("failed", "no such city")
     ]  # fmt: skip
     assert offered["odd_echo"].description == "Says it again."
-    assert [message.text for message in play.model.requests[1].messages if message.role == "tool"][0] == "hi"
+    assert next(each.text for each in play.model.requests[1].messages if each.role == "tool") == "hi"
     assert texts(chat)[-1] == "done"
 
 
