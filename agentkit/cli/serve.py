@@ -88,7 +88,10 @@ def serve(
         list[str] | None,
         typer.Option(help="What tools may reach although it is not public: 10.0.0.0/8, localhost:8080, wiki.internal."),
     ] = None,
-    public_url: Annotated[str | None, typer.Option(help="Where others reach this server: webhooks call back.")] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(help="Where others reach this server: webhooks call back. [default: where it listens]"),
+    ] = None,
     rate_limits: Annotated[
         str | None,
         typer.Option(
@@ -183,6 +186,9 @@ async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
     import_uvicorn()
     refuse_open_door(config, needs_key=bool(config.api_keys))
     with _listen(config) as listener:
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        port = listener.getsockname()[1]
+        url = f"http://{shown}:{port}"
         async with open_platform(
             db=config.db,
             models=models,
@@ -192,14 +198,12 @@ async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
             integrations_file=config.integrations_file or None,
             mcp=config.mcp,
             allow_hosts=config.allow_hosts,
-            public_url=config.public_url or None,
+            public_url=config.public_url or (None if config.host in ANY_ADDRESS else url),
             max_upload_bytes=config.max_upload_bytes,
         ) as platform:
             app = create_app(platform, config=config)
             server = _server(app)
-            port = listener.getsockname()[1]
-            shown = f"[{config.host}]" if ":" in config.host else config.host
-            listening = _Listening(config, f"http://{shown}:{port}", port, models.resolve(None))
+            listening = _Listening(config, url, port, models.resolve(None))
             with _signals(server) as caught:
                 sys.stdout.write((listening.as_json() if as_json else listening.as_text()) + "\n")
                 sys.stdout.flush()

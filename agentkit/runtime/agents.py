@@ -36,6 +36,14 @@ __all__ = ["Agents", "Resolved", "asked_agent", "check", "check_context", "prede
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 EXECUTED = (ToolType.CLIENT, ToolType.APP, ToolType.AGENT, ToolType.HOOK, ToolType.HTTP, ToolType.CALL, ToolType.MCP)
+_TARGETS: Mapping[str, tuple[str, ...]] = {  # by the kind: what says what it calls
+    ToolType.APP: ("ref", "id"),
+    ToolType.AGENT: ("ref", "id", "config"),
+    ToolType.HOOK: ("url",),
+    ToolType.HTTP: ("url",),
+    ToolType.CALL: ("url",),
+    ToolType.MCP: ("server", "integration_id"),
+}
 LONGEST_TOOL_SECONDS = 86_400.0
 MOST_RETRIES = 10
 DEEPEST_DEFINITION = 16  # of agents that come along in the tools of others
@@ -229,6 +237,7 @@ def check(config: AgentConfig, *, depth: int = 0) -> None:
         if tool.type not in EXECUTED:
             runs, kind = ", ".join(EXECUTED), str(tool.to_wire()["type"])
             raise Fault("not_configured", f"tool {tool.name!r}: this runtime runs {runs} tools, not {kind!r}")
+        _check_target(tool)
         _check_timeout(tool)
         _check_sent_along(tool, depth=depth)
         _check_schema(invocations.input_schema(tool), what=f"tool {tool.name!r}")
@@ -259,6 +268,14 @@ def _existing(tx: Writing, request: CreateAgentRequest, *, owner: str, agent_id:
             f"agent {same[0].namespace}/{same[0].name} exists; send its id {same[0].id!r} for a new version",
         )
     return None
+
+
+def _check_target(tool: AgentTool) -> None:
+    """What the tool calls has to be named; whether it is there is looked at when the tool is bound."""
+    wanted, config = _TARGETS.get(tool.type), tool.config
+    if wanted and not (config and any(config.get(name) for name in wanted)):
+        member = str(tool.to_wire()["type"])
+        raise Fault("validation_error", f"tool {tool.name!r}: its member {member!r} needs {' or '.join(wanted)}")
 
 
 def _check_timeout(tool: AgentTool) -> None:

@@ -26,6 +26,7 @@ __all__ = ["Guard", "GuardedTransport", "Refused", "Resolve", "resolve"]
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Looks a host name up: its addresses, best first. Raises OSError where there are none."""
 
+METADATA: Final = "metadata"  # a kind of `hazard`
 PORTS: Final = {"http": 80, "https": 443}
 FORM: Final = "'internal.example', 'localhost:*', '127.0.0.1:8080', '10.0.0.0/8', '[::1]:8080'"
 
@@ -72,10 +73,12 @@ class Guard:
         kind = hazard(address)
         if kind is None or any(each.network and address in each.network and each.fits(port) for each in self._allowed):
             return
+        told = f"the address {address} of host {host!r} is {kind}"
+        if kind == METADATA:  # nobody should paste a line that opens it
+            raise Refused(f"{told}, which hands out a machine's credentials; only an entry in allow_hosts would open it")
         shown = f"[{address}]" if address.version == 6 else str(address)
         raise Refused(
-            f"the address {address} of host {host!r} is {kind}; allow it with Runtime(allow_hosts=['{shown}:{port}']) "
-            f"or agentkit serve --allow-host {shown}:{port}"
+            f"{told}; allow it with Runtime(allow_hosts=['{shown}:{port}']) or agentkit serve --allow-host {shown}:{port}"
         )
 
 

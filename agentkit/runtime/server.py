@@ -105,9 +105,10 @@ class _Server:
             data = await bodies.read_json(request, max_bytes=self.config.max_body_bytes)
             body = endpoint.take(data)
             once = _once(endpoint, request, caller=caller.owner if caller else None, data=data)
+        owner, scopes = (caller.owner, caller.scopes) if caller else (None, ())
         return Asked(
-            self.platform, endpoint, request, self.streams, self.config.max_body_bytes, caller.owner if caller else None,
-            body=body, once=once, scopes=caller.scopes if caller else (),
+            self.platform, endpoint, request, self.streams, self.config.max_body_bytes, owner,
+            body=body, once=once, scopes=scopes,
         )  # fmt: skip
 
     def _count(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> None:

@@ -31,9 +31,7 @@ Open: TypeAlias = Annotated[E | str, Field(union_mode="left_to_right")]
 DecodedObject: TypeAlias = Annotated[dict[str, Any] | Json[dict[str, Any]] | str, Field(union_mode="left_to_right")]
 """An object that some senders encode as JSON text: decoded on parse, left as text where that is no JSON object."""
 
-JsonText: TypeAlias = Annotated[
-    str, BeforeValidator(lambda value: _as_text(value))
-]
+JsonText: TypeAlias = Annotated[str, BeforeValidator(lambda value: _as_text(value))]
 """Text; any other JSON value is taken as its JSON."""
 
 

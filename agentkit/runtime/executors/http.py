@@ -128,14 +128,14 @@ async def requirements(
 ) -> None:
     """Raises Fault `requirements_not_met` with every secret and integration that is not there (protocol.md 1.3)."""
     unmet = [
-        _unmet("secret", name, f"tool {what!r}: the secret {name!r} is not set", {"type": "add_secret"})
+        _unmet("secret", name, f"tool {what!r}: the secret {name!r} is not set; {_set(name)}", {"type": "add_secret"})
         for name in secrets
         if await source.secret(owner, name) is None
     ] + [
         _unmet(
             "integration",
             provider,
-            f"tool {what!r}: {provider!r} is not connected",
+            f"tool {what!r}: {provider!r} is not connected; {_connect(provider)}",
             {"type": "connect", "provider": provider},
         )
         for provider, integration_id in integrations
@@ -221,6 +221,14 @@ def _wrong(tool: AgentTool, where: str, message: str) -> Fault:
         f"tool {tool.name!r}, {where}: {message}",
         errors=[{"path": where, "message": message}],
     )
+
+
+def _set(name: str) -> str:
+    return f"set it with client.secrets.set({name!r}, ...), or: agentkit secret set {name}"
+
+
+def _connect(provider: str) -> str:
+    return f"connect it with client.integrations.connect({provider!r}), or: agentkit integration connect {provider}"
 
 
 def _unmet(kind: str, key: str, message: str, action: Mapping[str, Any]) -> dict[str, Any]:

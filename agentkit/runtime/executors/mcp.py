@@ -14,6 +14,7 @@ from agentkit.runtime.mcp.calls import Action, Lost, Refused, Unavailable
 from agentkit.runtime.mcp.listing import ANY_OBJECT, Listing, McpToolInfo, free_name, usable_schema
 from agentkit.runtime.mcp.server import McpServer
 from agentkit.runtime.mcp.servers import McpServers
+from agentkit.runtime.needs import need
 from agentkit.runtime.ports import ModelMessage, ModelRequest
 from agentkit.tools.jsonable import is_object
 from agentkit.wire import AgentTool, InterruptReason, McpToolConfig, ToolType
@@ -56,7 +57,7 @@ class McpExecutor:
             listing = await server.listing()
         except Unavailable as error:
             if config.tool_name == EVERY:
-                raise Fault("unavailable", f"tool {tool.name!r}: {error}") from None
+                raise _refusal(tool, error) from None
             hint = usable_schema(config.input_schema or ANY_OBJECT, what=f"tool {tool.name!r}")
             return [_bound(tool, _config(tool), McpToolInfo(config.tool_name, input_schema=hint), digest="")]
         if config.tool_name == EVERY:
@@ -100,7 +101,8 @@ class McpExecutor:
                 result = await server.call(_config(call.tool).tool_name, call.arguments, talk, may_repeat=may_repeat)
             except Unavailable as error:
                 after = error.retry_after_seconds
-                raise ToolFailure(f"{error}", is_transient=True, had_effect=False, retry_after_seconds=after) from None
+                passes = not error.is_lasting
+                raise ToolFailure(f"{error}", is_transient=passes, had_effect=False, retry_after_seconds=after) from None
             except Lost as error:
                 text = str(error) if error.had_effect is False else UNKNOWN.format(error)
                 raise ToolFailure(text, is_transient=True, had_effect=error.had_effect) from None
@@ -162,6 +164,14 @@ class _Talking:
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _refusal(tool: AgentTool, error: Unavailable) -> Fault:
+    """Why a server's tools cannot be bound; only what may pass by itself is a 503, which clients try again."""
+    told = f"tool {tool.name!r}: {error}"
+    if error.secret is not None:
+        return Fault("requirements_not_met", told, errors=[need("secret", error.secret, told, type="add_secret")])
+    return Fault("not_configured" if error.is_lasting else "unavailable", told)
 
 
 def _config(tool: AgentTool) -> McpToolConfig:

@@ -33,11 +33,23 @@ class Talk(Protocol):
 
 
 class Unavailable(Exception):
-    """There is no connection to the server, and nothing was asked of it. `str()` is a sentence that names it."""
+    """There is no connection to the server, and nothing was asked of it. `str()` is a sentence that names it.
 
-    def __init__(self, text: str, *, retry_after_seconds: float | None = None) -> None:
+    `is_lasting`: it stays so until somebody changes the configuration. `secret` names a secret that is not there.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        retry_after_seconds: float | None = None,
+        is_lasting: bool = False,
+        secret: str | None = None,
+    ) -> None:
         super().__init__(text)
         self.retry_after_seconds = retry_after_seconds
+        self.is_lasting = is_lasting or secret is not None
+        self.secret = secret
 
 
 class Lost(Exception):

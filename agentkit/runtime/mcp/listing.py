@@ -60,9 +60,9 @@ class Listing:
 def usable_schema(schema: Mapping[str, Any], *, what: str) -> dict[str, Any]:
     """The input schema, if arguments can be checked against it; any object where it is none, with a warning."""
     try:
-        check_schema(schema, what=what)
+        check_schema(schema, what="its schema")
         if schema.get("type", "object") != "object":
-            raise SchemaError(f"{what}: arguments are an object, not {schema['type']!r}")
+            raise SchemaError(f"arguments are an object, not {schema['type']!r}")
     except (SchemaError, RecursionError, TypeError, ValueError, AttributeError) as error:
         logger.warning("%s: any arguments are let through: %s", what, _line(error))
         return dict(ANY_OBJECT)

@@ -107,7 +107,8 @@ class ChildTransport:
             return await _spawned(config, config.variables(self._environ))
         except FileNotFoundError:
             what = f"the folder {config.cwd!r}" if _is_missing(config.cwd) else f"the command {config.command[0]!r}"
-            raise Unavailable(f"the MCP server {config.name!r} cannot start: {what} is not on this machine") from None
+            told = f"the MCP server {config.name!r} cannot start: {what} is not on this machine"
+            raise Unavailable(told, is_lasting=True) from None
         except OSError as error:
             told = f"{config.command[0]!r}: {error.strerror}"
             raise Unavailable(f"the MCP server {config.name!r} cannot start: {told}") from None

@@ -149,7 +149,8 @@ class McpServer:
             except Fault as fault:
                 raise Unavailable(f"the MCP server {self.name!r} needs a secret: {fault.detail}") from None
             if not value:
-                raise Unavailable(f"the MCP server {self.name!r} needs the secret {name!r}, and there is none")
+                told = f"the MCP server {self.name!r} needs the secret {name!r}, and there is none"
+                raise Unavailable(f"{told}; set it with Runtime(secrets=...) or agentkit serve --secrets", secret=name)
             found[name] = value
         return found
 

@@ -203,7 +203,7 @@ async def test_a_stored_agent_is_asked_at_the_version_of_the_message() -> None:
         pytest.param({"ref": "local/helper@v0"}, "not_found", "has no version 'v0'", id="version"),
         pytest.param({"id": "nothing"}, "not_found", "agent 'nothing' not found", id="id"),
         pytest.param({"ref": "a b"}, "invalid_request", "white space", id="no-reference"),
-        pytest.param({}, "invalid_request", "name the agent", id="nothing"),
+        pytest.param({}, "validation_error", "needs ref or id or config", id="nothing"),
         pytest.param({"ref": "local/helper", "config": {}}, "invalid_request", "not both", id="both"),
         pytest.param({"config": {"tools": 5}}, "validation_error", "its agent: tools", id="no-agent"),
         pytest.param(

@@ -95,7 +95,7 @@ async def test_a_tool_with_sessions_has_a_parameter_for_them(tmp_path: Path) -> 
 
 SECRET = {"required_secrets": [{"key": "HF_TOKEN"}]}
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
-    "no-app": ({"ref": ""}, {}, "invalid_request", "name its app"),
+    "no-app": ({"ref": ""}, {}, "validation_error", "its member 'app' needs ref or id"),
     "unknown-app": ({"ref": "acme/other"}, {}, "not_found", "app 'acme/other' not found"),
     "unknown-version": ({"ref": "acme/echo@nope"}, {}, "not_found", "has no version 'nope'"),
     "unknown-function": (

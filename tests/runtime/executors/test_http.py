@@ -350,7 +350,7 @@ async def test_everything_that_is_missing_is_told_at_once() -> None:
     headers = {"X-A": "${{secrets.A}}", "X-B": "${{secrets.B}}"}
     definition = tool("https://h.example/", headers=headers, auth={"type": "integration", "provider": "slack"})
     executor = HttpExecutor(Pocket({"B": "there"}), guard=Guard())
-    with pytest.raises(Fault, match="the secret 'A' is not set") as refused:
+    with pytest.raises(Fault, match="the secret 'A' is not set; set it with .*: agentkit secret set A") as refused:
         await executor.bind(AgentTool.parse(definition), owner="local")
     assert refused.value.code == "requirements_not_met"
     assert [(each["type"], each["key"], each["action"]["type"]) for each in refused.value.members["errors"]] == [
@@ -611,8 +611,9 @@ async def test_a_private_address_is_a_failure_that_the_model_can_read() -> None:
 
 async def test_a_redirect_into_a_private_address_is_a_failure() -> None:
     async with serving(saying(b"", 302, Location="http://169.254.169.254/latest")) as (caller, server):
-        with pytest.raises(ToolFailure, match="is metadata"):
+        with pytest.raises(ToolFailure, match="is metadata, which hands out") as failed:
             await caller.call(tool(f"{server.url}/", "GET"))
+    assert "--allow-host" not in failed.value.text  # no line to paste that opens it
 
 
 @pytest.mark.parametrize(

@@ -44,20 +44,22 @@ async def failure(at: Calling, name: str, *, desk: Desk | None = None, **argumen
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "told", "passes"),
     [
-        pytest.param(["/no/such/command"], "the command '/no/such/command' is not on this machine", id="command"),
-        pytest.param({"command": [sys.executable], "cwd": "/no/such/folder"}, "folder '/no/such/folder'", id="folder"),
-        pytest.param([sys.executable, "-c", "raise SystemExit(3)"], "it ended with exit code 3", id="exits"),
-        pytest.param([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "ended by signal 9", id="killed"),
-        pytest.param("http://127.0.0.1:9/mcp", "nobody answers at 127.0.0.1:9", id="port"),
+        pytest.param(["/no/such/command"], "command '/no/such/command' is not on this machine", False, id="command"),
+        pytest.param({"command": [sys.executable], "cwd": "/no/such/folder"}, "the folder '/no/such/", False, id="folder"),
+        pytest.param([sys.executable, "-c", "raise SystemExit(3)"], "it ended with exit code 3", True, id="exits"),
+        pytest.param([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], "by signal 9", True, id="killed"),
+        pytest.param("http://127.0.0.1:9/mcp", "nobody answers at 127.0.0.1:9", True, id="port"),
     ],
 )  # fmt: skip
-async def test_a_server_that_is_not_there_refuses_the_whole_and_fails_the_call(spec: object, told: str) -> None:
+async def test_a_server_that_is_not_there_refuses_the_whole_and_fails_the_call(
+    spec: object, told: str, passes: bool
+) -> None:
     async with calling({"odd": spec}) as at:
         with pytest.raises(Fault) as refused:
             await at.bound(one("*"))
-        assert refused.value.code == "unavailable"
+        assert refused.value.code == ("unavailable" if passes else "not_configured")  # a client tries a 503 again
         assert "'odd'" in refused.value.detail and told in refused.value.detail
         hint = {"type": "object", "properties": {"q": {"type": "string"}}}
         (tool,) = await at.bound({"name": "t", "type": "mcp", "mcp": {**one("find")["mcp"], "input_schema": hint}})
@@ -65,7 +67,7 @@ async def test_a_server_that_is_not_there_refuses_the_whole_and_fails_the_call(s
         with pytest.raises(ToolFailure) as failed:
             await at.executor.execute(execution(tool, {}), at.desk)
         assert told in failed.value.text
-        assert (failed.value.had_effect, failed.value.is_transient) == (False, True)
+        assert (failed.value.had_effect, failed.value.is_transient) == (False, passes)
 
 
 @pytest.mark.parametrize("mode", ["deaf", "mute"])
@@ -100,8 +102,10 @@ async def test_a_server_that_comes_up_later_is_used_then(tmp_path: Path) -> None
 
 async def test_a_missing_secret_is_named_when_the_server_is_needed(tmp_path: Path) -> None:
     async with calling({"odd": odd(cwd=tmp_path, env={"TOKEN": "${{secrets.ODD}}"})}) as at:
-        with pytest.raises(Fault, match="needs the secret 'ODD', and there is none"):
+        with pytest.raises(Fault, match="needs the secret 'ODD', and there is none; set it with") as refused:
             await at.bound(one("*"))
+        assert refused.value.code == "requirements_not_met"
+        assert [each["key"] for each in refused.value.members["errors"]] == ["ODD"]
 
 
 # -- dies ----------------------------------------------------------------------------------------------------------
