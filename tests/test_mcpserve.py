@@ -16,6 +16,8 @@ from agentkit.errors import UsageError
 from agentkit.mcpserve import McpOffer, OfferedAgent
 from agentkit.testing import Scripted, call, finish, hang
 
+pytestmark = pytest.mark.heavy
+
 MODES = pytest.mark.parametrize("mode", ["legacy", "auto"])
 REPORT = {"type": "object", "properties": {"pages": {"type": "integer"}}, "required": ["pages"]}
 DONE: list[str] = []

@@ -142,6 +142,8 @@ def _definition(agent: str) -> tuple[str, Any]:
         config = _read(Path(agent))
     elif colon and "/" not in agent:
         config = _imported(module, attribute)
+    elif not agent.strip():
+        raise Mistake("--agent is empty; give a JSON file, module:name or namespace/name")
     else:
         return suggested_name(agent.partition("@")[0].rpartition("/")[2]), agent
     given = config.get("name") if is_mapping(config) else getattr(config, "name", None)

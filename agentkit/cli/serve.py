@@ -37,6 +37,7 @@ __all__ = ["add_to", "serve"]
 
 GRACE_SECONDS = 5  # for answers under way when the server is told to stop; streams end at once
 BACKLOG = 128
+ANY_ADDRESS = ("0.0.0.0", "::", "")  # listened on, but nowhere to call back
 
 
 def add_to(root: typer.Typer) -> None:

@@ -75,11 +75,9 @@ class Guard:
             return
         told = f"the address {address} of host {host!r} is {kind}"
         if kind == METADATA:  # nobody should paste a line that opens it
-            raise Refused(f"{told}, which hands out a machine's credentials; only an entry in allow_hosts would open it")
-        shown = f"[{address}]" if address.version == 6 else str(address)
-        raise Refused(
-            f"{told}; allow it with Runtime(allow_hosts=['{shown}:{port}']) or agentkit serve --allow-host {shown}:{port}"
-        )
+            raise Refused(f"{told}, which hands out a machine's credentials; only allow_hosts would open it")
+        shown = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+        raise Refused(f"{told}; allow it with Runtime(allow_hosts=['{shown}']) or agentkit serve --allow-host {shown}")
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):

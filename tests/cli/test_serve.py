@@ -19,6 +19,7 @@ import pytest
 
 from agentkit.cli.lock import alone_with
 from tests.cli.console import Console
+from tests.client.hostile import Request, Wire, hostile
 from tests.runtime.serving import BARE, KEY, RawStream
 
 AGENT = {"core_app": {"ref": "offline/extract"}}
@@ -115,6 +116,23 @@ def test_a_chat_outlives_the_server_that_held_it(tmp_path: Path) -> None:
 def test_ctrl_c_ends_open_streams_in_good_order_and_the_exit_code_says_so() -> None:
     with _serving() as (process, told):
         assert _end_beside_a_stream(process, signal.SIGINT, told["port"], _begin_chat(told["url"])) == (130, "")
+
+
+def test_a_webhook_is_told_to_call_back_where_the_server_listens() -> None:
+    def call_back(request: Request, wire: Wire) -> None:
+        assert httpx.post(request.json["callback_url"], json={"result": "later"}).status_code == 200
+        wire.json({"success": True})
+
+    schema = {"type": "object", "properties": {"msg": {"type": "string"}}, "required": ["msg"]}
+    with hostile(call_back) as webhook, _serving("--allow-host", f"127.0.0.1:{webhook.port}") as (_, told):
+        notify = {"name": "notify", "type": "hook", "hook": {"url": f"{webhook.url}/x", "input_schema": schema}}
+        config = {**AGENT, "tools": [{**notify, "description": "Notify somebody"}]}
+        body = {"agent_config": config, "input": {"text": "Notify somebody. Msg: hi"}}
+        chat = httpx.post(f"{told['url']}/agents/run", json=body, headers=BARE).json()["assistant_message"]["chat_id"]
+        with RawStream.open(told["port"], f"/chats/{chat}/stream?after=0", Accept="application/x-ndjson") as stream:
+            stream.items_until("chats", status="idle")
+        messages = httpx.get(f"{told['url']}/chats/{chat}", headers=BARE).json()["chat_messages"]
+    assert [each["result"] for message in messages for each in message["tool_invocations"] or []] == ["later"]
 
 
 def test_a_person_is_told_where_with_what_and_how_to_call(spoken: list[str]) -> None:

@@ -13,6 +13,8 @@ from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import KeyRecord
 from tests.runtime.serving import BARE, KEY, Desk, in_process
 
+pytestmark = pytest.mark.heavy
+
 
 def bearing(key: str) -> dict[str, str]:
     """The headers of a request with this key."""

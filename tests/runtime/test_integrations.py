@@ -25,6 +25,8 @@ from tests.runtime.oauth_server import CLIENT_SECRET, OAuthServer, oauth_server
 from tests.runtime.serving import BARE, Desk, in_process
 from tests.runtime.serving import KEY as SERVER_KEY
 
+pytestmark = pytest.mark.heavy
+
 HERE = "http://127.0.0.1:8787"  # how a browser would reach the server
 KEY = "ghp_0123456789abcdefWXYZ"
 

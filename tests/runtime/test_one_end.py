@@ -26,6 +26,8 @@ from agentkit.wire import InterruptReason, ResolveInterrupt
 from tests.runtime.bench_executor import BenchExecutor, bench_tool
 from tests.runtime.playing import OWNER, Play, invocations, playing
 
+pytestmark = pytest.mark.heavy
+
 T = TypeVar("T")
 Results = list[tuple[str, str]]
 

@@ -20,6 +20,8 @@ from agentkit.wire import CreateSecret, CursorListRequest
 from tests.runtime.deploying import INF, TEXT_IN, deploying, zip_of
 from tests.runtime.serving import BARE, Desk, in_process
 
+pytestmark = pytest.mark.heavy
+
 VALUE = "sk-live-0123456789abcdefWXYZ"
 OLD, NEW = SecretKey(b"o" * 32), SecretKey(b"n" * 32)
 

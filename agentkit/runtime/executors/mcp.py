@@ -100,9 +100,9 @@ class McpExecutor:
             try:
                 result = await server.call(_config(call.tool).tool_name, call.arguments, talk, may_repeat=may_repeat)
             except Unavailable as error:
-                after = error.retry_after_seconds
-                passes = not error.is_lasting
-                raise ToolFailure(f"{error}", is_transient=passes, had_effect=False, retry_after_seconds=after) from None
+                after, passes = error.retry_after_seconds, not error.is_lasting
+                told = str(error)
+                raise ToolFailure(told, is_transient=passes, had_effect=False, retry_after_seconds=after) from None
             except Lost as error:
                 text = str(error) if error.had_effect is False else UNKNOWN.format(error)
                 raise ToolFailure(text, is_transient=True, had_effect=error.had_effect) from None

@@ -350,7 +350,7 @@ async def test_everything_that_is_missing_is_told_at_once() -> None:
     headers = {"X-A": "${{secrets.A}}", "X-B": "${{secrets.B}}"}
     definition = tool("https://h.example/", headers=headers, auth={"type": "integration", "provider": "slack"})
     executor = HttpExecutor(Pocket({"B": "there"}), guard=Guard())
-    with pytest.raises(Fault, match="the secret 'A' is not set; set it with .*: agentkit secret set A") as refused:
+    with pytest.raises(Fault, match=r"secret 'A' is not set; set it with .*: agentkit secret set A") as refused:
         await executor.bind(AgentTool.parse(definition), owner="local")
     assert refused.value.code == "requirements_not_met"
     assert [(each["type"], each["key"], each["action"]["type"]) for each in refused.value.members["errors"]] == [
