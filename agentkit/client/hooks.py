@@ -167,7 +167,8 @@ def starting(hooks: Hooks, text: str, *, chat_id: str | None) -> Asking[str]:
         why = f"not sent: {said.reason or 'a hook on agent.start does not allow it'}"
         raise RunCanceledError(why, outcome="canceled", chat_id=chat_id, run_id=None)
     text = text if said.override is None else str(said.override)
-    return "\n\n".join([text, *_contents(said.inject)])
+    more = _contents(said.inject)
+    return "\n\n".join([text, *more]) if more else text
 
 
 def before_call(hooks: Hooks, started: Started) -> Asking[str | None]:

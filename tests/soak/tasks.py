@@ -192,12 +192,15 @@ class _Killer:
         self._submitted = 0
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._due = threading.Event()  # the server is to be killed now, or all is over
         self._failures = list[BaseException]()
 
     def submitted(self) -> None:
         """Another task was accepted."""
         with self._lock:
             self._submitted += 1
+            if self._deaths and self._submitted >= self._deaths[0]:
+                self._due.set()
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -208,18 +211,28 @@ class _Killer:
             yield
         finally:
             self._over.set()
+            self._due.set()
             thread.join()
         if self._failures:
             raise self._failures[0]
 
+    def _is_due(self) -> bool:
+        """Whether another kill of the server is planned for by now; it is taken off the plan."""
+        with self._lock:
+            if not self._deaths or self._submitted < self._deaths[0]:
+                return False
+            self._deaths.pop(0)
+            if not self._over.is_set() and not (self._deaths and self._submitted >= self._deaths[0]):
+                self._due.clear()
+            return True
+
     def _work(self) -> None:
         try:
-            while not self._over.wait(self._draw.expovariate(1 / self._pause)):
-                if self._deaths and self._submitted >= self._deaths[0]:
-                    self._deaths.pop(0)
-                    self._kill_server()
-                else:
+            while not self._over.is_set():
+                if not self._due.wait(self._draw.expovariate(1 / self._pause)):
                     self._kill_worker()
+                elif self._is_due():
+                    self._kill_server()
             assert not self._deaths, "all was over before the server was killed as often as planned"
         except BaseException as error:
             self._failures.append(error)
