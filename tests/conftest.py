@@ -50,7 +50,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 # -- the thorough run ----------------------------------------------------------------------------------------------
-# What starts processes all the time is `heavy`: it runs on asyncio alone unless `--thorough` asks for trio too.
+# What starts processes all the time is `heavy`: it runs without trio unless `--thorough` asks for it too. Trio behind a
+# socket is the thorough run's for every test: a client on trio and a server behind a socket are met apart anyway.
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,7 +72,9 @@ def _is_thorough(item: pytest.Item) -> bool:
     if item.get_closest_marker("thorough"):
         return True
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-    return bool(item.get_closest_marker("heavy")) and parameters.get("anyio_backend") == "trio"
+    chosen = {value for value in parameters.values() if isinstance(value, str)}
+    is_heavy = item.get_closest_marker("heavy") is not None
+    return "socket-trio" in chosen or (is_heavy and not chosen.isdisjoint({"trio", "memory-trio"}))
 
 
 # -- no network ----------------------------------------------------------------------------------------------------

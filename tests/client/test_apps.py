@@ -16,7 +16,7 @@ from agentkit.errors import AppDefinitionError, ConflictError, NotFoundError
 from tests.client.hostile import Hostile, Request, Wire
 from tests.client.tasking import Platform, meeting, problem
 
-pytestmark = pytest.mark.timeout(60)  # describing starts a process
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(60)]  # describing starts a process
 
 Meet = Callable[..., tuple[Any, Hostile]]
 

@@ -25,6 +25,8 @@ from agentkit.testing import Scripted, call
 from tests.client.conftest import Home
 from tests.client.ways import Told, play
 
+pytestmark = pytest.mark.heavy
+
 PARENT: dict[str, Any] = {"core_app": {"ref": "scripted/parent"}}
 CHILD: dict[str, Any] = {"core_app": {"ref": "scripted/child"}}
 ASK = call("research", {"message": "Who is it?"})

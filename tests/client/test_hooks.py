@@ -11,6 +11,8 @@ from agentkit.testing import call, error, finish
 from tests.client.ways import WAYS, desk
 from tests.runtime.playing import REPORT
 
+pytestmark = pytest.mark.heavy
+
 LOOK = call("look", {"q": "a"})
 
 

@@ -12,6 +12,8 @@ from agentkit.testing import Scripted, call, hang
 from tests.client.conftest import Home
 from tests.client.ways import Told, play
 
+pytestmark = pytest.mark.heavy
+
 BOSS: dict[str, Any] = {"core_app": {"ref": "scripted/boss"}}
 CLERK: dict[str, Any] = {"core_app": {"ref": "scripted/clerk"}}
 EXPERT: dict[str, Any] = {"core_app": {"ref": "scripted/expert"}}
@@ -19,7 +21,7 @@ ASK = call("ask", {"message": "Pay Ann."})
 PAY = call("pay", {"to": "Ann"})
 
 
-@pytest.fixture(params=["memory-sync", "socket-sync", "socket-trio"])
+@pytest.fixture(params=["memory-sync", "socket-sync", "socket-asyncio"])
 def way(request: pytest.FixtureRequest) -> str:
     """One client of each kind: what is under test is the platform's."""
     return str(request.param)

@@ -15,6 +15,8 @@ from agentkit.testing import Signal, call
 from tests.client.conftest import Home
 from tests.client.ways import Told, play
 
+pytestmark = pytest.mark.heavy
+
 LOOK = call("look", {"q": "Ada"})
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 
