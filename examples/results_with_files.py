@@ -27,7 +27,8 @@ def main() -> None:
         with client.agent({"system_prompt": "Use export_sales.", "tools": TOOLS}).stream("Month: May") as turn:
             [call] = [event.invocation for event in turn if isinstance(event, ToolFinished)]
         print(call.result)
-        print(client.files.download(call.attachments[0]).decode().split())
+        for file in call.attachments or ():
+            print(client.files.download(file).decode().split())
 
 
 if __name__ == "__main__":
