@@ -18,7 +18,7 @@ from agentkit.runtime import dto, pages
 from agentkit.runtime.executors.credentials import Credential
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import hashed, new_secret
-from agentkit.runtime.moves import later
+from agentkit.runtime.moments import later
 from agentkit.runtime.needs import need
 from agentkit.runtime.oauth import Client, OAuthError, TokenEndpoint, Tokens, authorization_url, new_verifier
 from agentkit.runtime.ports import Reading, Store, Writing

@@ -7,11 +7,11 @@ it, and the word to its watchers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentkit.runtime import taskcalls
 from agentkit.runtime.ids import new_id
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord, WebhookRecord
 from agentkit.runtime.states import TASK, Refused, TaskEvent, after, is_open
@@ -25,7 +25,6 @@ __all__ = [
     "end",
     "entry",
     "give_up",
-    "later",
     "move",
     "open_calls",
     "queue",
@@ -149,12 +148,6 @@ def end(
 def open_calls(tx: Reading, session_id: str) -> list[TaskRecord]:
     """The session's calls that wait or run, in the order they were made."""
     return tx.find(TaskRecord, session_id=session_id, status=OPEN)
-
-
-def later(at: str, seconds: float) -> str:
-    """The moment so many seconds after this one, RFC 3339 in UTC."""
-    moment = datetime.fromisoformat(at) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _ended_call(tx: Writing, task: TaskRecord, *, was_called: bool) -> None:

@@ -6,11 +6,11 @@ How they are answered: `agentkit.runtime.interrupts`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from agentkit.runtime import lineage
 from agentkit.runtime.ids import new_id
+from agentkit.runtime.moments import later
 from agentkit.runtime.records import InterruptRecord, InvocationRecord
 from agentkit.runtime.states import INTERRUPT, RUN, InterruptEvent, RunEvent, after
 from agentkit.runtime.work import Work
@@ -61,7 +61,7 @@ def pose(
             run_id=run_id,
             resource_id=resource_id,
             reason=reason,
-            expires_at=_later(work.tx.now, seconds) if seconds else None,
+            expires_at=later(work.tx.now, seconds) if seconds else None,
             arguments_hash=arguments_hash,
             meta=dict(meta),
             answer_schema=dict(answer_schema) if answer_schema is not None else None,
@@ -116,8 +116,3 @@ def carry_on(work: Work) -> None:
         run = work.save(run, state=after(RUN, run.state, RunEvent.ANSWERED), interrupt_reason=None)
         work.tell_run(run)
         work.tell_chat()
-
-
-def _later(now: str, seconds: float) -> str:
-    moment = datetime.fromisoformat(now.replace("Z", "+00:00")) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -14,6 +14,7 @@ from agentkit.runtime import children, dto, invocations, moves
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.ids import new_id
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import ChatRecord, InvocationRecord, MessageRecord, RunAgent, RunRecord
 from agentkit.runtime.states import INTERRUPT, INVOCATION, RUN, InterruptEvent, InvocationEvent, RunEvent, after
@@ -95,7 +96,7 @@ def begin(work: Work, run: RunRecord) -> RunRecord:
     if last > KEEP_EVENTS:
         work.tx.prune_events(work.chat.id, keep_from=last - KEEP_EVENTS)
     agent = _new_definition(work, run)
-    deadline = moves.later(work.tx.now, run.timeout_seconds) if run.timeout_seconds else None
+    deadline = later(work.tx.now, run.timeout_seconds) if run.timeout_seconds else None
     run = work.save(run, state=after(RUN, run.state, RunEvent.BEGIN), agent=None, deadline=deadline)
     if deadline:
         work.tx.wake(children.wake_key(run.id), at=deadline)

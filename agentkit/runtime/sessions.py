@@ -7,6 +7,7 @@ from typing import Any
 
 from agentkit.runtime import dto, moves
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Fleet, Reading, Store, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.runtime.service import Service
@@ -47,7 +48,7 @@ class Sessions(Service):
 
         def change(tx: Writing) -> dict[str, Any]:
             session = active(tx, session_id, owner=owner)
-            expires_at = moves.later(tx.now, session.idle_timeout)
+            expires_at = later(tx.now, session.idle_timeout)
             tx.wake(moves.session_wake(session.id), at=expires_at)
             return dto.session(tx.update(session.but(expires_at=expires_at)))
 

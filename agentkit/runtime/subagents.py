@@ -8,7 +8,7 @@ from typing import Any
 from agentkit.runtime import children, invocations, runs
 from agentkit.runtime.executors import Produced, ToolFailure, ToolFile
 from agentkit.runtime.files import OURS
-from agentkit.runtime.moves import later
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Store, Writing
 from agentkit.runtime.records import RunRecord
 from agentkit.runtime.results import OVERFLOW_SUFFIX, cut

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from agentkit import __version__
 from agentkit.runtime import dto, moves
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Store, Writing
 from agentkit.runtime.records import TaskRecord, WebhookRecord
 from agentkit.runtime.service import Service
@@ -111,7 +112,7 @@ def _begin(tx: Writing, webhook_id: str) -> tuple[WebhookRecord, bytes] | None:
     if task is None:  # deleted meanwhile
         tx.delete(hook)
         return None
-    tx.wake(moves.webhook_wake(hook.id), at=moves.later(tx.now, TIMEOUT_SECONDS + pause_after(hook.attempts + 1)))
+    tx.wake(moves.webhook_wake(hook.id), at=later(tx.now, TIMEOUT_SECONDS + pause_after(hook.attempts + 1)))
     attempted: WebhookRecord = tx.update(hook.but(attempts=hook.attempts + 1))
     return attempted, to_json(dto.webhook(task), inf_nan_mode="null")
 
@@ -129,4 +130,4 @@ def _finish(tx: Writing, hook: WebhookRecord, failure: str | None) -> None:
     else:
         changes: dict[str, Any] = {"last_error": failure[:LONGEST_ERROR]}
         tx.update(current.but(**changes))
-        tx.wake(moves.webhook_wake(hook.id), at=moves.later(tx.now, pause_after(current.attempts)))
+        tx.wake(moves.webhook_wake(hook.id), at=later(tx.now, pause_after(current.attempts)))

@@ -17,7 +17,7 @@ import pytest
 from agentkit.errors import ConfigError
 from agentkit.runtime.executors.credentials import Credential
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.moves import later
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.providers import parse_providers, read_providers
 from agentkit.runtime.records import AuthorizationRecord, IntegrationRecord

@@ -20,7 +20,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.fetching import Answer, Fetcher, Outgoing, shown
 from agentkit.runtime.ids import hashed, new_secret
 from agentkit.runtime.invocations import wake_key
-from agentkit.runtime.moves import later
+from agentkit.runtime.moments import later
 from agentkit.runtime.records import InvocationRecord
 from agentkit.runtime.states import INVOCATION, InvocationEvent, after
 from agentkit.runtime.templating import NoValue, Values

@@ -19,7 +19,7 @@ from agentkit.runtime.desk import Here
 from agentkit.runtime.hooks import HookCall, HookFailure, HookHandler
 from agentkit.runtime.hooks.definition import TIMEOUT_SECONDS, default_of
 from agentkit.runtime.hooks.inquiry import record, wake_key
-from agentkit.runtime.moves import later
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Stale, Store, Writing
 from agentkit.runtime.records import HookCallRecord
 from agentkit.runtime.webhooks import pause_after
