@@ -15,8 +15,8 @@ from agentkit.cli.screen import Screen
 from agentkit.client.inference import Inference
 from agentkit.errors import AppDefinitionError
 from agentkit.local import Runtime
+from agentkit.runtime.credentials.secrets import Secrets
 from agentkit.runtime.open import FleetConfig
-from agentkit.runtime.secrets import Secrets
 
 __all__ = ["LocalApp", "opened", "read_manifest"]
 

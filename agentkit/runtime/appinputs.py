@@ -14,8 +14,8 @@ from pydantic_core import from_json, to_json
 
 from agentkit.protocol.lines import is_object
 from agentkit.runtime.apprefs import functions_of
+from agentkit.runtime.credentials.needs import Holdings, check_needs
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.needs import Holdings, check_needs
 from agentkit.runtime.patterns import PatientSchema
 from agentkit.runtime.records import AppVersionRecord
 from agentkit.tools.schema import subschemas

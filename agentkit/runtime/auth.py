@@ -15,8 +15,8 @@ from typing import Final
 from starlette.requests import Request
 
 from agentkit.errors import ConfigError
-from agentkit.runtime.apikeys import allows
 from agentkit.runtime.config import ServerConfig, is_loopback
+from agentkit.runtime.credentials.apikeys import allows
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.service import LOCAL

@@ -6,15 +6,16 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from agentkit.errors import ConfigError, ModelNotFoundError
-from agentkit.runtime import agents, children, dto, interrupts, invocations, lineage, pages, runs
+from agentkit.runtime import agents, children, dto, invocations, lineage, pages, runs
 from agentkit.runtime.agents import Agents
+from agentkit.runtime.asking import interrupts
+from agentkit.runtime.asking.interrupts import Decision
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files
 from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.hub import Frame, Hub
 from agentkit.runtime.idempotency import Once
-from agentkit.runtime.interrupts import Decision
 from agentkit.runtime.loop import Models
 from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import (

@@ -16,7 +16,8 @@ from typing import Final
 import anyio
 
 from agentkit.errors import StoreError
-from agentkit.runtime import held, invocations, lineage, questions
+from agentkit.runtime import held, invocations, lineage
+from agentkit.runtime.asking import questions
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled

@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from agentkit.protocol.lines import is_array, is_object
-from agentkit.runtime import questions
+from agentkit.runtime.asking import questions
 from agentkit.runtime.executors import internal
 from agentkit.runtime.executors.internal import finish, meta, widget
 from agentkit.runtime.faults import Fault

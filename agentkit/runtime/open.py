@@ -13,19 +13,19 @@ from typing import Any, Final
 
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.bus.local import LocalBus
+from agentkit.runtime.credentials.keychain import Keychain
+from agentkit.runtime.credentials.keyring import Keyring
+from agentkit.runtime.credentials.providers import parse_providers, read_providers
+from agentkit.runtime.credentials.secrets import Secrets
 from agentkit.runtime.engine.local import LocalEngine
 from agentkit.runtime.executors import ToolExecutor
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
-from agentkit.runtime.keychain import Keychain
-from agentkit.runtime.keyring import Keyring
 from agentkit.runtime.mcp.config import McpServerSpec, read_servers
 from agentkit.runtime.models.registry import Models
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ports import Fleet, ModelProvider
-from agentkit.runtime.providers import parse_providers, read_providers
 from agentkit.runtime.reach import Reach
-from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.store._database import Synchronous
 from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.store.sqlite import SqliteStore

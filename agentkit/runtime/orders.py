@@ -18,10 +18,10 @@ from agentkit.protocol.refs import Reference
 from agentkit.runtime import sessions
 from agentkit.runtime.appinputs import check_input, check_requirements, check_runnable, check_setup
 from agentkit.runtime.apprefs import ResolvedApp, choose_function, readable_app, resolve_app, version_of
+from agentkit.runtime.credentials.needs import Holdings
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.moments import later
 from agentkit.runtime.moves import entry, session_wake, task_wake
-from agentkit.runtime.needs import Holdings
 from agentkit.runtime.ports import Reading, Ticket, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.wire import Infra, RunTaskRequest, TaskStatus

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentkit.runtime import answers, budgets, children, dto, interrupts, invocations, lineage, questions
+from agentkit.runtime import answers, budgets, children, dto, invocations, lineage
+from agentkit.runtime.asking import interrupts, questions
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.context import model_request
 from agentkit.runtime.executors.internal import finish

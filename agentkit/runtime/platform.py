@@ -21,13 +21,13 @@ import anyio.to_thread
 
 from agentkit.errors import StoreError
 from agentkit.runtime.agents import Agents, predefine
-from agentkit.runtime.apikeys import CONFIGURED, ApiKeys, find_key
 from agentkit.runtime.apps import Apps
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.chats import Chats
+from agentkit.runtime.credentials.apikeys import CONFIGURED, ApiKeys, find_key
+from agentkit.runtime.credentials.keychain import Keychain
 from agentkit.runtime.desk import Here, TaskDesk
-from agentkit.runtime.egress import Guard
 from agentkit.runtime.executions import Executions
 from agentkit.runtime.executors import ToolExecutor
 from agentkit.runtime.executors.agent import AgentExecutor
@@ -45,9 +45,9 @@ from agentkit.runtime.hooks.task import TaskHandler
 from agentkit.runtime.hooks.webhook import WebhookHandler
 from agentkit.runtime.hub import Hub
 from agentkit.runtime.ids import hashed, new_id
-from agentkit.runtime.keychain import Keychain
 from agentkit.runtime.loop import Loop, Models
 from agentkit.runtime.mcp.servers import McpServers
+from agentkit.runtime.outbound.egress import Guard
 from agentkit.runtime.ports import Bus, Commit, Engine, Fleet, Store, Writing
 from agentkit.runtime.predefined import describe_folders, predefine_app
 from agentkit.runtime.reach import Reach

@@ -7,10 +7,10 @@ from typing import Final
 import httpx
 
 from agentkit.errors import ConfigError
-from agentkit.runtime.egress import Guard, Refused
 from agentkit.runtime.executors import ToolFailure
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.fetching import Fetcher, Outgoing, Oversized, Unreadable, reason, shown
+from agentkit.runtime.outbound.egress import Guard, Refused
+from agentkit.runtime.outbound.fetching import Fetcher, Outgoing, Oversized, Unreadable, reason, shown
 from agentkit.tools.skills import has_front_matter, parse_skill
 from agentkit.wire import AgentConfig, SkillConfig
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 import anyio
 
 from agentkit.runtime import dto, moves, orders, pages, tasklogs
+from agentkit.runtime.credentials.needs import Holdings
 from agentkit.runtime.desk import Here
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files, file_id_in
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.ids import new_id
-from agentkit.runtime.needs import Holdings
 from agentkit.runtime.ports import Bus, Fleet, Live, Reading, Store, Writing
 from agentkit.runtime.records import StoredFile, TaskRecord, WebhookRecord
 from agentkit.runtime.service import Service

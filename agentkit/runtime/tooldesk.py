@@ -12,7 +12,8 @@ import anyio
 
 from agentkit.errors import ConfigError, ModelError, StoreError
 from agentkit.protocol.deltas import Accumulator
-from agentkit.runtime import budgets, lineage, questions
+from agentkit.runtime import budgets, lineage
+from agentkit.runtime.asking import questions
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.executors import Answered, Execution, Gone, ToolFailure, ToolFile
 from agentkit.runtime.files import OURS, Files

@@ -18,11 +18,11 @@ import anyio.to_thread
 from agentkit.errors import AppError, StoreError
 from agentkit.runtime import bundles
 from agentkit.runtime.builds import Log
+from agentkit.runtime.credentials.secrets import Hidden
 from agentkit.runtime.environments import Environments
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Source, Store
 from agentkit.runtime.records import AppVersionRecord
-from agentkit.runtime.secrets import Hidden
 from agentkit.runtime.store.blobs import Blobs
 from agentkit.wire import AppVersionInput
 

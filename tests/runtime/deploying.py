@@ -13,13 +13,13 @@ from typing import Any
 from agentkit.runtime.appinputs import check_requirements, check_runnable
 from agentkit.runtime.apprefs import ResolvedApp, resolve_app
 from agentkit.runtime.apps import Apps
+from agentkit.runtime.credentials.keychain import Keychain
+from agentkit.runtime.credentials.needs import Holdings
+from agentkit.runtime.credentials.secrets import Secrets
 from agentkit.runtime.files import Files
-from agentkit.runtime.keychain import Keychain
-from agentkit.runtime.needs import Holdings
 from agentkit.runtime.open import files_beside
 from agentkit.runtime.ports import Source
 from agentkit.runtime.records import AppVersionRecord
-from agentkit.runtime.secrets import Secrets
 from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.store.sqlite import SqliteStore
 from agentkit.runtime.taskfiles import TaskFiles

@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from agentkit.errors import ConfigError
+from agentkit.runtime.credentials.providers import parse_providers, read_providers
 from agentkit.runtime.executors.credentials import Credential
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Writing
-from agentkit.runtime.providers import parse_providers, read_providers
 from agentkit.runtime.records import AuthorizationRecord, IntegrationRecord
 from tests.runtime.oauth_server import CLIENT_SECRET, OAuthServer, oauth_server
 from tests.runtime.serving import BARE, Desk, in_process

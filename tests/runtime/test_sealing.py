@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from agentkit.errors import ConfigError, MissingExtraError
-from agentkit.runtime.keyring import Keyring
-from agentkit.runtime.sealing import BadSeal, Sealer, SecretKey, parse_keys
+from agentkit.runtime.credentials.keyring import Keyring
+from agentkit.runtime.credentials.sealing import BadSeal, Sealer, SecretKey, parse_keys
 
 ROW = ("secret", "local", "TOKEN")
 OLD, NEW = SecretKey(b"o" * 32), SecretKey(b"n" * 32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentkit.errors import ConfigError
-from agentkit.runtime.secrets import Hidden, Secrets, parse_secrets
+from agentkit.runtime.credentials.secrets import Hidden, Secrets, parse_secrets
 
 TEXT = """\ufeff# keys
 HF_TOKEN=hf_1

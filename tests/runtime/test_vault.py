@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from agentkit.errors import ConfigError
+from agentkit.runtime.credentials.sealing import SecretKey
+from agentkit.runtime.credentials.vault import Vault
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.records import IdempotencyRecord
-from agentkit.runtime.sealing import SecretKey
-from agentkit.runtime.vault import Vault
 from agentkit.wire import CreateSecret, CursorListRequest
 from tests.runtime.deploying import INF, TEXT_IN, deploying, zip_of
 from tests.runtime.serving import BARE, Desk, in_process

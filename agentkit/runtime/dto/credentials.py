@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from agentkit.runtime.credentials.providers import Provider
 from agentkit.runtime.dto._common import common
-from agentkit.runtime.providers import Provider
 from agentkit.runtime.records import IntegrationRecord, KeyRecord, SecretRecord
 from agentkit.wire import ApiKey, Integration, Secret
 

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from agentkit.protocol.retry import LASTING_5XX, RETRYABLE_4XX, parse_retry_after
 from agentkit.runtime.executors import Execution, Produced, ToolDesk, ToolFailure
 from agentkit.runtime.executors.credentials import Redaction
-from agentkit.runtime.fetching import Answer
+from agentkit.runtime.outbound.fetching import Answer
 
 __all__ = ["Content", "failure", "produced"]
 

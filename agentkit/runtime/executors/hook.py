@@ -12,18 +12,18 @@ from urllib.parse import quote
 from pydantic_core import from_json, to_json
 
 from agentkit.errors import ToolDefinitionError
-from agentkit.runtime.egress import Guard
 from agentkit.runtime.executors import Elsewhere, Execution, Produced, ToolDesk, ToolFailure, content
 from agentkit.runtime.executors.credentials import Redaction, SecretSource
 from agentkit.runtime.executors.http import READ_SECONDS, check_template, requirements, send, url_of
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.fetching import Answer, Fetcher, Outgoing, shown
 from agentkit.runtime.ids import hashed, new_secret
 from agentkit.runtime.invocations import wake_key
 from agentkit.runtime.moments import later
+from agentkit.runtime.outbound.egress import Guard
+from agentkit.runtime.outbound.fetching import Answer, Fetcher, Outgoing, shown
+from agentkit.runtime.outbound.templating import NoValue, Values
 from agentkit.runtime.records import InvocationRecord
 from agentkit.runtime.states import INVOCATION, InvocationEvent, after
-from agentkit.runtime.templating import NoValue, Values
 from agentkit.runtime.work import Work
 from agentkit.tools.http import check_url
 from agentkit.wire import AgentTool, HookToolConfig, ToolInvocationStatus, ToolType

@@ -12,13 +12,22 @@ import httpx
 from pydantic_core import to_json
 
 from agentkit.errors import ToolDefinitionError
-from agentkit.runtime import templating
-from agentkit.runtime.egress import Guard, Refused
 from agentkit.runtime.executors import Execution, Produced, ToolDesk, ToolFailure, content
 from agentkit.runtime.executors.credentials import Credential, Redaction, SecretSource
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.fetching import MAX_BYTES, Answer, Fetcher, Outgoing, Oversized, Unreadable, reason, shown
-from agentkit.runtime.templating import NoValue, Place, Values
+from agentkit.runtime.outbound import templating
+from agentkit.runtime.outbound.egress import Guard, Refused
+from agentkit.runtime.outbound.fetching import (
+    MAX_BYTES,
+    Answer,
+    Fetcher,
+    Outgoing,
+    Oversized,
+    Unreadable,
+    reason,
+    shown,
+)
+from agentkit.runtime.outbound.templating import NoValue, Place, Values
 from agentkit.tools.http import DEFAULT_HEADER, DEFAULT_METHOD, METHODS, check_url
 from agentkit.tools.templates import placeholders
 from agentkit.wire import AgentTool, HttpToolConfig, ToolType

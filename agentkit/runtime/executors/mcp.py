@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
 
+from agentkit.runtime.credentials.needs import need
 from agentkit.runtime.executors import Execution, Gone, Produced, ToolDesk, ToolFailure
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.mcp.calls import Action, Lost, Refused, Unavailable
 from agentkit.runtime.mcp.listing import ANY_OBJECT, Listing, McpToolInfo, free_name, usable_schema
 from agentkit.runtime.mcp.server import McpServer
 from agentkit.runtime.mcp.servers import McpServers
-from agentkit.runtime.needs import need
 from agentkit.runtime.ports import ModelMessage, ModelRequest
 from agentkit.tools.jsonable import is_object
 from agentkit.wire import AgentTool, InterruptReason, McpToolConfig, ToolType

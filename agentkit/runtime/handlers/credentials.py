@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from starlette.responses import HTMLResponse
 
 from agentkit.protocol import api
-from agentkit.runtime.apikeys import catalogue
 from agentkit.runtime.auth import IN_PROCESS
+from agentkit.runtime.credentials.apikeys import catalogue
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.handlers._routes import routes
 from agentkit.runtime.routes import Asked

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentkit.runtime import questions
+from agentkit.runtime.asking import questions
 from agentkit.runtime.hooks.definition import OVER, default_of
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Writing

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from agentkit.runtime import questions
+from agentkit.runtime.asking import questions
 from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.hooks.inquiry import Verdict
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from agentkit.protocol.lines import is_object
-from agentkit.runtime.egress import Guard, Refused
 from agentkit.runtime.executors.credentials import SecretSource
 from agentkit.runtime.executors.hook import signature
 from agentkit.runtime.executors.http import requirements
-from agentkit.runtime.fetching import Answer, Fetcher, Outgoing, Oversized, Unreadable
 from agentkit.runtime.hooks import HookCall, HookFailure
 from agentkit.runtime.hooks.definition import TIMEOUT_SECONDS, target
+from agentkit.runtime.outbound.egress import Guard, Refused
+from agentkit.runtime.outbound.fetching import Answer, Fetcher, Outgoing, Oversized, Unreadable
 from agentkit.wire import AgentHook, HookHandlerType, HookResponse
 
 __all__ = ["WebhookHandler", "understood"]

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentkit.errors import ConfigError
-from agentkit.runtime.addresses import hazard, literal
-from agentkit.runtime.egress import Guard, GuardedTransport, Refused
-from agentkit.runtime.fetching import Fetcher, Outgoing, Unreadable, reason
+from agentkit.runtime.outbound.addresses import hazard, literal
+from agentkit.runtime.outbound.egress import Guard, GuardedTransport, Refused
+from agentkit.runtime.outbound.fetching import Fetcher, Outgoing, Unreadable, reason
 from tests.client.hostile import Request, Wire, hostile
 
 PUBLIC = "93.184.215.14"

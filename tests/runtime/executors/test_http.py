@@ -17,10 +17,10 @@ from typing import Any
 import anyio
 import pytest
 
-from agentkit.runtime.egress import Guard
 from agentkit.runtime.executors import ToolFailure
 from agentkit.runtime.executors.http import HttpExecutor
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.outbound.egress import Guard
 from agentkit.wire import AgentTool
 from tests.client.hostile import Hostile, Request, Wire, hostile
 from tests.runtime.executors.calling import Caller, Pocket, call_of, calling
@@ -291,8 +291,8 @@ async def test_a_secret_in_the_url_of_a_server_that_is_not_there_is_hidden() -> 
 
 def test_secrets_are_in_no_repr() -> None:
     from agentkit.runtime.executors.credentials import Credential, Redaction
-    from agentkit.runtime.fetching import Outgoing
-    from agentkit.runtime.templating import Values
+    from agentkit.runtime.outbound.fetching import Outgoing
+    from agentkit.runtime.outbound.templating import Values
 
     shown = [Credential({"A": SECRET}), Redaction([SECRET]), Values(secrets={"K": SECRET})]
     assert "Live" not in repr(shown)

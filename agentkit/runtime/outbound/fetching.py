@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 
 from agentkit import __version__
-from agentkit.runtime.egress import PORTS, Guard, GuardedTransport, Refused
+from agentkit.runtime.outbound.egress import PORTS, Guard, GuardedTransport, Refused
 
 __all__ = ["MAX_BYTES", "Answer", "Fetcher", "Outgoing", "Oversized", "Unreadable", "reason", "shown"]
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from agentkit.errors import ConfigError, MissingExtraError
 from agentkit.runtime import dto, pages
+from agentkit.runtime.credentials.keyring import FILE_VARIABLE, KEY_VARIABLE, Keyring
+from agentkit.runtime.credentials.sealing import BadSeal, Sealer
+from agentkit.runtime.credentials.secrets import Hidden
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import hashed
-from agentkit.runtime.keyring import FILE_VARIABLE, KEY_VARIABLE, Keyring
 from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import IntegrationRecord, SecretRecord
-from agentkit.runtime.sealing import BadSeal, Sealer
-from agentkit.runtime.secrets import Hidden
 from agentkit.runtime.service import Service
 from agentkit.wire import CreateSecret, CursorListRequest, UpdateSecret
 

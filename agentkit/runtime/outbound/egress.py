@@ -19,7 +19,7 @@ import anyio
 import httpx
 
 from agentkit.errors import ConfigError
-from agentkit.runtime.addresses import Address, Network, hazard, literal, plain
+from agentkit.runtime.outbound.addresses import Address, Network, hazard, literal, plain
 
 __all__ = ["Guard", "GuardedTransport", "Refused", "Resolve", "resolve"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentkit.runtime.credentials.providers import BUILT_IN, Provider
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.providers import BUILT_IN, Provider
 from agentkit.runtime.records import IntegrationRecord
 from agentkit.wire import IntegrationAuthType, IntegrationStatus, RequiredIntegration, RequiredSecret
 

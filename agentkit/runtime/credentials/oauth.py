@@ -17,8 +17,8 @@ from pydantic_core import from_json
 
 from agentkit import __version__
 from agentkit.protocol.lines import is_object
+from agentkit.runtime.credentials.providers import Provider
 from agentkit.runtime.ids import new_secret
-from agentkit.runtime.providers import Provider
 
 __all__ = ["Client", "OAuthError", "TokenEndpoint", "Tokens", "authorization_url", "new_verifier"]
 

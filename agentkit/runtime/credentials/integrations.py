@@ -15,17 +15,24 @@ import anyio
 from pydantic_core import from_json, to_json
 
 from agentkit.runtime import dto, pages
+from agentkit.runtime.credentials.needs import need
+from agentkit.runtime.credentials.oauth import (
+    Client,
+    OAuthError,
+    TokenEndpoint,
+    Tokens,
+    authorization_url,
+    new_verifier,
+)
+from agentkit.runtime.credentials.providers import BUILT_IN, Provider
+from agentkit.runtime.credentials.vault import Vault, row_id
 from agentkit.runtime.executors.credentials import Credential
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import hashed, new_secret
 from agentkit.runtime.moments import later
-from agentkit.runtime.needs import need
-from agentkit.runtime.oauth import Client, OAuthError, TokenEndpoint, Tokens, authorization_url, new_verifier
 from agentkit.runtime.ports import Reading, Store, Writing
-from agentkit.runtime.providers import BUILT_IN, Provider
 from agentkit.runtime.records import AuthorizationRecord, IntegrationRecord
 from agentkit.runtime.service import Service
-from agentkit.runtime.vault import Vault, row_id
 from agentkit.wire import (
     AvailableIntegration,
     Connecting,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentkit.protocol.lines import is_object
-from agentkit.runtime import dto, invocations, questions
+from agentkit.runtime import dto, invocations
+from agentkit.runtime.asking import questions
 from agentkit.runtime.executors.internal import widget
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hooks import inquiry

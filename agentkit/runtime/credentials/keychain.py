@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from agentkit.runtime.credentials.integrations import Integrations
+from agentkit.runtime.credentials.keyring import Keyring
+from agentkit.runtime.credentials.needs import Holdings, unmet
+from agentkit.runtime.credentials.providers import BUILT_IN, Provider
+from agentkit.runtime.credentials.secrets import Hidden
+from agentkit.runtime.credentials.vault import Vault
 from agentkit.runtime.executors.credentials import Credential
 from agentkit.runtime.faults import Fault
-from agentkit.runtime.integrations import Integrations
-from agentkit.runtime.keyring import Keyring
-from agentkit.runtime.needs import Holdings, unmet
 from agentkit.runtime.ports import Reading, Store
-from agentkit.runtime.providers import BUILT_IN, Provider
-from agentkit.runtime.secrets import Hidden
-from agentkit.runtime.vault import Vault
 from agentkit.wire import AppVersionInput, CheckRequirements
 
 __all__ = ["Keychain"]

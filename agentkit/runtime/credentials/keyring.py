@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from agentkit.errors import ConfigError
-from agentkit.runtime.sealing import Sealer, SecretKey, parse_keys
+from agentkit.runtime.credentials.sealing import Sealer, SecretKey, parse_keys
 
 __all__ = ["FILE_VARIABLE", "KEY_VARIABLE", "Keyring"]
 

@@ -1,6 +1,6 @@
 """Questions to a person while they are open, and the run that waits for them. Transaction functions.
 
-How they are answered: `agentkit.runtime.interrupts`.
+How they are answered: `agentkit.runtime.asking.interrupts`.
 """
 
 from __future__ import annotations

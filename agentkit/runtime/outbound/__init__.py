@@ -1,0 +1,1 @@
+"""Requests that leave the platform: which addresses may be reached, and templates filled at call time."""
