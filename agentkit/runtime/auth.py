@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
 
 from agentkit.errors import ConfigError
+from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.config import ServerConfig, is_loopback
 from agentkit.runtime.credentials.apikeys import allows
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.platform import Platform
+from agentkit.runtime.records import KeyRecord
 from agentkit.runtime.service import LOCAL
 
 __all__ = ["IN_PROCESS", "Caller", "Gate", "bearer", "refuse_open_door"]
@@ -42,6 +44,7 @@ class Caller:
 
     owner: str
     scopes: tuple[str, ...] = ()
+    approver: Approver = field(default_factory=lambda: Approver(LOCAL))
 
 
 class Gate:
@@ -65,7 +68,7 @@ class Gate:
             raise Fault("unauthorized", "this API key is unknown here, expired, or revoked")
         if not allows(record.scopes, scope):
             raise Fault("insufficient_scope", f"this API key may not do that: it takes the scope {scope!r}")
-        return Caller(record.owner, tuple(record.scopes))
+        return Caller(record.owner, tuple(record.scopes), _approver(record))
 
     def check(self, request: Request) -> None:
         """Raises Fault `forbidden` where a web page may be behind a request that needs no key."""
@@ -106,6 +109,10 @@ def bearer(headers: Mapping[str, str]) -> str | None:
     """The key that the request carries."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _approver(key: KeyRecord) -> Approver:
+    return Approver(key.name or key.masked or key.id, frozenset(key.groups))
 
 
 def _is_in_process(request: Request) -> bool:

@@ -22,6 +22,7 @@ import anyio.to_thread
 from agentkit.errors import StoreError
 from agentkit.runtime.agents import Agents, predefine
 from agentkit.runtime.apps import Apps
+from agentkit.runtime.asking.approvals import Approvals
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.chats import Chats
@@ -156,6 +157,7 @@ class Platform:
         )
         hub = Hub(store, bus, draft=self._loop.draft)
         self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files, binder=binder)
+        self.approvals = Approvals(store)
         self._desk = TaskDesk(
             store, bus, here=here, workshop=self._workshop, files=TaskFiles(self.files), submit=self._fleet.submit
         )

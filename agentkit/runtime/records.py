@@ -23,6 +23,7 @@ from agentkit.wire import (
     HookEvent,
     IntegrationAuthType,
     IntegrationStatus,
+    InterruptDecision,
     InterruptReason,
     InterruptResolution,
     InterruptStatus,
@@ -111,6 +112,7 @@ class ChatRecord(Record):
     plan_steps: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
     memory: dict[str, Any] = Field(default_factory=dict)
     always_allowed_tools: list[str] = Field(default_factory=list)
+    allow_rules: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # narrower, or not for ever
     run_id: str | None = None  # the run that is, or was last, active
     next_order: int = 0
     parent_id: str | None = None  # a sub-agent's chat: the chat that asked it
@@ -187,6 +189,8 @@ class InvocationRecord(Record):
     via: str | None = None  # the internal tool by which the model called it
     engine_id: str | None = None  # the process that carries it out, or did when it died
     attempt: int = 0  # how often it was begun
+    journal: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # {attempt, started_at, ended_at, end}
+    approved_by: str | None = None
     execution_id: str | None = None  # the task or child chat that it goes on in
     callback_token: str | None = None  # SHA-256 of what lets somebody without a key answer it, once
     callback_until: str | None = None  # when it is too late for that
@@ -205,18 +209,30 @@ class InterruptRecord(Record):
     """A question to a person: answered once, by the first who answers."""
 
     KIND = "interrupt"
-    INDEX = ("chat_id", "run_id", "resource_id", "status")
+    INDEX = ("chat_id", "run_id", "resource_id", "status", "owner", "reason", "tool_name")
 
+    owner: str = ""
     chat_id: str
     run_id: str
     resource_id: str
     reason: InterruptReason
+    tool_name: str = ""
     status: InterruptStatus = InterruptStatus.PENDING
     resolution: InterruptResolution | None = None
+    decision: InterruptDecision | None = None
     resolved_at: str | None = None
-    resolved_by: str | None = None
+    resolved_by: str | None = None  # as far as was proven
+    resolved_as: str | None = None  # as they said
     note: str = ""
+    edited_from: dict[str, Any] | None = None  # the arguments that were edited
     expires_at: str | None = None
+    approvers: list[str] | None = None  # groups; None: whoever may approve
+    remind_seconds: float | None = None
+    remind_at: str | None = None
+    reminders: int = 0
+    escalate_at: str | None = None
+    escalate_to: list[str] | None = None
+    is_escalated: bool = False
     arguments_hash: str = ""
     meta: dict[str, Any] = Field(default_factory=dict)
     answer_schema: dict[str, Any] | None = None  # of a question that is no approval
@@ -415,6 +431,7 @@ class KeyRecord(Record):
     name: str = ""
     masked: str = ""
     scopes: list[str] = Field(default_factory=list)
+    groups: list[str] = Field(default_factory=list[str])  # of approvers, that its holder belongs to
     expires_at: str | None = None
     revoked: bool = False
 

@@ -12,16 +12,18 @@ What a handler returns is dressed as JSON; an ASGI response is sent as it is.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from starlette.requests import Request
 
 from agentkit.errors import LocalProtocolError
 from agentkit.protocol.endpoint import Endpoint
+from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.platform import Platform
+from agentkit.runtime.service import LOCAL
 from agentkit.runtime.streams import OpenStreams
 
 __all__ = ["AnyEndpoint", "Asked", "Handler", "Routes"]
@@ -45,6 +47,7 @@ class Asked:
     body: Any = None
     once: Once | None = None
     scopes: Sequence[str] = ()
+    approver: Approver = field(default_factory=lambda: Approver(LOCAL))
 
     def __getitem__(self, name: str) -> str:
         return str(self.request.path_params[name])

@@ -106,9 +106,10 @@ class _Server:
             body = endpoint.take(data)
             once = _once(endpoint, request, caller=caller.owner if caller else None, data=data)
         owner, scopes = (caller.owner, caller.scopes) if caller else (None, ())
+        who = {"approver": caller.approver} if caller else {}
         return Asked(
             self.platform, endpoint, request, self.streams, self.config.max_body_bytes, owner,
-            body=body, once=once, scopes=scopes,
+            body=body, once=once, scopes=scopes, **who,
         )  # fmt: skip
 
     def _count(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> None:

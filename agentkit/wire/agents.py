@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from agentkit.wire._base import Open, Owned, Wire
-from agentkit.wire.tools import AgentTool
+from agentkit.wire.tools import AgentTool, ApprovalPolicy
 
 __all__ = [
     "Agent",
@@ -113,7 +113,7 @@ class AgentPermissions(Wire):
 class AgentConfig(Wire):
     """An agent as a program describes it (`agent_config`, and the input of a version; protocol.md 6.6).
 
-    `output_schema` is the JSON Schema of what `finish` hands in.
+    `output_schema` is the JSON Schema of what `finish` hands in; `approval` is how people are asked (ours).
     """
 
     name: str = ""
@@ -128,6 +128,7 @@ class AgentConfig(Wire):
     output_schema: dict[str, Any] | None = None
     hooks: list[AgentHook] | None = None
     permissions: AgentPermissions | None = None
+    approval: ApprovalPolicy | None = None
 
 
 class AgentVersion(Owned, AgentConfig):

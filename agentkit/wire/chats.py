@@ -17,6 +17,7 @@ __all__ = [
     "AgentData",
     "AgentRun",
     "AgentRunState",
+    "Always",
     "AlwaysAllow",
     "AlwaysAllowScope",
     "Chat",
@@ -28,6 +29,7 @@ __all__ = [
     "ChatTaskInput",
     "Decide",
     "Interrupt",
+    "InterruptDecision",
     "InterruptReason",
     "InterruptResolution",
     "InterruptResourceType",
@@ -139,6 +141,16 @@ class InterruptResolution(StrEnum):
     DENY = "deny"
 
 
+class InterruptDecision(StrEnum):
+    """What somebody decided (ours): `resolution` says no more than whether the run goes on as it wanted to."""
+
+    APPROVED = "approved"
+    EDITED = "edited"  # approved, with other arguments
+    REJECTED = "rejected"
+    RESPONDED = "responded"  # not run: the answer is the call's result, or what was asked for
+    EXPIRED = "expired"
+
+
 class InterruptResourceType(StrEnum):
     """What an interrupt's `resource_id` names."""
 
@@ -190,7 +202,8 @@ class ToolInvocation(Owned):
 
     `id` is what `/tools/{id}` takes, `tool_invocation_id` the model's own id of the call. `result` is the text the
     model reads, `attachments` are the files that came with it; `execution_id` is a task (app tools) or a chat (agent
-    tools).
+    tools). Ours: `attempt` counts how often the call may have been begun, `journal` says when each attempt was, and how
+    it ended; `approved_by` is who allowed it.
     """
 
     chat_message_id: str = ""
@@ -205,6 +218,9 @@ class ToolInvocation(Owned):
     execution_id: str | None = None
     action: str | None = None
     attachments: list[FileRef] | None = None
+    attempt: int = 0
+    journal: list[dict[str, Any]] | None = None
+    approved_by: str | None = None
 
 
 class ChatMessage(Owned):
@@ -256,7 +272,11 @@ class AgentRun(Owned):
 class Interrupt(Owned):
     """A question that a run waits for (`InterruptDTO`, newer servers).
 
-    For approvals `resource_id` is the invocation, and `meta` is `{tool_invocation_id, tool_name, arguments}`.
+    For approvals `resource_id` is the invocation, and `meta` is `{tool_invocation_id, tool_name, arguments}`; with
+    `unknown_outcome` in it the call may have run already. What follows `meta` is our server's: `arguments_hash` names
+    exactly what is shown, `resolved_by` is who answered as far as was proven, `resolved_as` as whom they said they did,
+    `edited_from` the arguments before they were edited, `answer_schema` what `data` has to fit, and `chat_path` the
+    chats from the one that people talk to down to this one.
     """
 
     run_id: str = ""
@@ -271,6 +291,19 @@ class Interrupt(Owned):
     resolved_data: Any = None
     expires_at: str | None = None
     meta: DecodedObject = Field(default_factory=dict)
+    arguments_hash: str = ""
+    decision: Open[InterruptDecision] | None = None
+    resolved_by: str | None = None
+    resolved_as: str | None = None
+    note: str = ""
+    edited_from: dict[str, Any] | None = None
+    answer_schema: dict[str, Any] | None = None
+    approvers: list[str] | None = None
+    remind_at: str | None = None
+    reminders: int = 0
+    escalate_at: str | None = None
+    is_escalated: bool = False
+    chat_path: list[str] = Field(default_factory=list[str])
 
     @property
     def tool_name(self) -> str:
@@ -406,38 +439,64 @@ class SubmitToolResult(Wire):
     attachments: list[FileRef] | None = None
 
 
+class Always(Wire):
+    """Which later calls of the tool in this chat need no approval any more (ours).
+
+    `scope` is tool, exact (the same arguments) or prefix (the text `argument` begins with `prefix`); it ends at
+    `expires_at` (RFC 3339) or `seconds` from now, and without either with the chat.
+    """
+
+    scope: Open[AlwaysAllowScope] = AlwaysAllowScope.TOOL
+    argument: str | None = None
+    prefix: str | None = None
+    expires_at: str | None = None
+    seconds: float | None = None
+
+
 class Decide(Wire):
     """The body of `POST /tools/{id}/invoke`, which SDKs leave out.
 
-    `arguments` edits the call, `arguments_hash` names the call that the person was shown; both are our server's.
+    `arguments` edits the call, `arguments_hash` names the call that the person was shown, `always` allows later calls
+    too, `by` is who decides, where no key proves it; all are our server's.
     """
 
     arguments: dict[str, Any] | None = None
     arguments_hash: str | None = None
+    always: Always | None = None
     note: str | None = None
+    by: str | None = None
 
 
 class RejectTool(Wire):
-    """The body of `POST /tools/{id}/reject`; the model reads the reason."""
+    """The body of `POST /tools/{id}/reject`; the model reads the reason. The rest is as in `Decide`."""
 
     reason: str | None = None
+    arguments_hash: str | None = None
+    by: str | None = None
 
 
 class ResolveInterrupt(Wire):
-    """The body of `POST /interrupts/{id}/resolve`: `decision` is allow or deny; the rest is as in `Decide`.
+    """The body of `POST /interrupts/{id}/resolve`: `decision` is allow, deny, or (ours) respond.
 
-    `data` answers a question that is no approval.
+    `data` answers a question that is no approval; with `respond` it is the result of a call that is not run then. The
+    rest is as in `Decide`.
     """
 
-    decision: Open[InterruptResolution] = ""
+    decision: str = ""
     data: Any = None
     arguments: dict[str, Any] | None = None
     arguments_hash: str | None = None
+    always: Always | None = None
     note: str | None = None
+    by: str | None = None
 
 
 class AlwaysAllow(Wire):
-    """The body of `POST /chats/{id}/tools/{id}/always-allow`: the tool, or in the newest form an option."""
+    """The body of `POST /chats/{id}/tools/{id}/always-allow`: the tool, or in the newest form an option.
+
+    Our options are an `Always`, as `GET .../always-allow/options` lists them.
+    """
 
     tool_name: str | None = None
     option: Any = None
+    by: str | None = None

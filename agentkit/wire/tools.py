@@ -16,6 +16,7 @@ __all__ = [
     "AgentTool",
     "AgentToolConfig",
     "AppToolConfig",
+    "ApprovalPolicy",
     "ClientToolConfig",
     "HookToolConfig",
     "HttpAuth",
@@ -23,6 +24,7 @@ __all__ = [
     "InternalToolConfig",
     "InternalToolInfo",
     "McpToolConfig",
+    "Reconcile",
     "Tool",
     "ToolCall",
     "ToolCallType",
@@ -141,6 +143,17 @@ class HttpAuth(Wire):
     header: str | None = None
 
 
+class Reconcile(Wire):
+    """How an HTTP tool finds out what became of a call whose answer was lost (ours).
+
+    Asked with the call's templates, headers and `Idempotency-Key`. 2xx: it was done, and this is its answer; 404: it
+    was not done, and is made again; anything else: nobody knows, and a person is asked.
+    """
+
+    url: str = ""
+    method: str = "GET"
+
+
 class HttpToolConfig(Wire):
     """A tool that is an HTTP request; a null `method` means POST. Templates: protocol.md 6.11."""
 
@@ -148,6 +161,7 @@ class HttpToolConfig(Wire):
     method: str | None = None
     auth: HttpAuth | None = None
     headers: dict[str, str] | None = None
+    reconcile: Reconcile | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
 
@@ -174,6 +188,24 @@ class InternalToolConfig(Wire):
     operation: str = ""
 
 
+class ApprovalPolicy(Wire):
+    """How people are asked about calls: of one tool, or of every tool of an agent that says nothing itself (ours).
+
+    `when` is a JSON Schema: only calls whose arguments fit it are asked about. `judged`: the client has a function that
+    may allow a call without a person. `approvers` are groups, of which one member answers; None: whoever may approve.
+    All times are seconds after the question: `timeout` denies it (0 or None: never), `remind` tells it again, every so
+    often, `escalate` lets the groups of `escalate_to` answer as well.
+    """
+
+    when: dict[str, Any] | None = None
+    judged: bool = False
+    approvers: list[str] | None = None
+    timeout: float | None = None
+    remind: float | None = None
+    escalate: float | None = None
+    escalate_to: list[str] | None = None
+
+
 class AgentTool(Wire):
     """One tool of an agent: what the model is told, and under the name of its `type` who acts.
 
@@ -189,6 +221,7 @@ class AgentTool(Wire):
     type: Open[ToolType] = ""
     require_approval: bool = False
     approval_timeout: float | None = None
+    approval: ApprovalPolicy | None = None
     timeout: float | None = None
     idempotent: bool | None = None
     retries: int | None = None

@@ -10,12 +10,14 @@ from typing import Any
 
 import anyio
 
+from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.open import open_platform
 from agentkit.runtime.platform import Platform
 from agentkit.testing import Scripted
 from agentkit.wire import RunAgentRequest, SubmitToolResult
 
 OWNER = "local"
+ADA, ANN, EVE, ME = (Approver(name) for name in ("ada", "ann", "eve", "me"))
 PLATFORM = ("limits", "executors", "secrets", "agents", "apps", "mcp", "allow_hosts", "fleet")
 """What `playing` gives to the platform; the rest is the agent's."""
 

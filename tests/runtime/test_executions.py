@@ -12,7 +12,7 @@ from agentkit.runtime.executors import Execution, Produced, ToolDesk, ToolFailur
 from agentkit.testing import call
 from agentkit.wire import Decide, InterruptReason, ResolveInterrupt
 from tests.runtime.bench_executor import BenchExecutor, bench_tool
-from tests.runtime.playing import OWNER, Play, invocations, playing, texts
+from tests.runtime.playing import ADA, OWNER, Play, invocations, playing, texts
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ async def test_an_approval_comes_first_and_edited_arguments_count() -> None:
         waiting = await play.waits_for("awaiting_approval")
         assert bench.calls == []
         body = Decide.parse({"arguments": {"do": "sweep"}})
-        await play.platform.chats.invoke(OWNER, waiting["id"], body, by="ada")
+        await play.platform.approvals.invoke(OWNER, waiting["id"], body, by=ADA)
         assert await results(play) == [("completed", "did sweep")]
         assert [each.arguments for each in bench.calls] == [{"do": "sweep"}]
 
@@ -251,7 +251,7 @@ async def test_a_question_that_is_denied_or_whose_chat_is_stopped() -> None:
 
 
 async def resolve(play: Play, interrupt_id: str, **body: Any) -> None:
-    await play.platform.chats.resolve(OWNER, interrupt_id, ResolveInterrupt.parse(body), by="ada")
+    await play.platform.approvals.resolve(OWNER, interrupt_id, ResolveInterrupt.parse(body), by=ADA)
 
 
 async def test_a_tool_asks_the_model_on_the_budget_of_the_run() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import anyio
 import pytest
 
+from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.faults import Fault
 from agentkit.testing import call
 from agentkit.wire import AlwaysAllow, Decide, RejectTool, ResolveInterrupt
-from tests.runtime.playing import OWNER, Play, client_tool, invocations, playing, texts
+from tests.runtime.playing import ANN, OWNER, Play, client_tool, invocations, playing, texts
 
 ASK = call("pay", {"q": "ten"})
 TOOLS = [client_tool("pay", approval=True)]
@@ -38,7 +39,7 @@ async def test_a_gated_call_parks_the_run_and_shows_what_is_asked() -> None:
 async def test_an_approved_client_call_is_handed_to_its_client() -> None:
     async with playing(ASK, "paid", tools=TOOLS) as play:
         interrupt = await asked(play)
-        await play.platform.chats.invoke(OWNER, interrupt["resource_id"], Decide(), by="ann")
+        await play.platform.approvals.invoke(OWNER, interrupt["resource_id"], Decide(), by=ANN)
         chat = await play.chat()
         assert (chat["status"], chat["active_run"]["state"]) == ("busy", "working")
         waiting = await play.waits_for("awaiting_input")
@@ -51,7 +52,7 @@ async def test_a_rejected_call_never_runs_and_the_model_reads_why() -> None:
     async with playing(ASK, "a pity", tools=TOOLS) as play:
         interrupt = await asked(play)
         body = RejectTool(reason="too dear")
-        resolved = await play.platform.chats.reject(OWNER, interrupt["resource_id"], body, by="ann")
+        resolved = await play.platform.approvals.reject(OWNER, interrupt["resource_id"], body, by=ANN)
         assert (resolved["resolution"], resolved["resolved_by"], resolved["note"]) == ("deny", "ann", "too dear")
         chat = await play.idle()
         assert invocations(chat)[0]["status"] == "cancelled"
@@ -69,7 +70,9 @@ async def test_the_first_answer_wins_and_the_others_learn_who_won() -> None:
 
         async def answer(name: str) -> None:
             try:
-                await play.platform.chats.resolve(OWNER, interrupt["id"], ResolveInterrupt(decision="allow"), by=name)
+                await play.platform.approvals.resolve(
+                    OWNER, interrupt["id"], ResolveInterrupt(decision="allow"), by=Approver(name)
+                )
             except Fault as fault:
                 lost.append(fault)
             else:
@@ -89,13 +92,13 @@ async def test_edited_arguments_are_checked_and_replace_what_was_asked() -> None
     async with playing(ASK, "paid", tools=TOOLS) as play:
         interrupt = await asked(play)
         with pytest.raises(Fault) as refused:
-            await play.platform.chats.invoke(
-                OWNER, interrupt["resource_id"], Decide.parse({"arguments": {"q": 5}}), by="ann"
+            await play.platform.approvals.invoke(
+                OWNER, interrupt["resource_id"], Decide.parse({"arguments": {"q": 5}}), by=ANN
             )
         assert refused.value.code == "validation_error"
         assert refused.value.members["errors"][0]["path"] == "q"
         edited = Decide.parse({"arguments": {"q": "five"}})
-        await play.platform.chats.invoke(OWNER, interrupt["resource_id"], edited, by="ann")
+        await play.platform.approvals.invoke(OWNER, interrupt["resource_id"], edited, by=ANN)
         waiting = await play.waits_for("awaiting_input")
         assert waiting["function"]["arguments"] == {"q": "five"}
 
@@ -106,18 +109,18 @@ async def test_an_answer_for_other_arguments_is_refused() -> None:
         interrupt = await asked(play)
         stale = Decide.parse({"arguments_hash": "0" * 64})
         with pytest.raises(Fault) as refused:
-            await play.platform.chats.invoke(OWNER, interrupt["resource_id"], stale, by="ann")
+            await play.platform.approvals.invoke(OWNER, interrupt["resource_id"], stale, by=ANN)
         assert refused.value.code == "conflict"
         shown = Decide.parse({"arguments_hash": interrupt["arguments_hash"]})
-        await play.platform.chats.invoke(OWNER, interrupt["resource_id"], shown, by="ann")
+        await play.platform.approvals.invoke(OWNER, interrupt["resource_id"], shown, by=ANN)
 
 
 async def test_always_allow_asks_no_more_in_this_chat() -> None:
     async with playing(ASK, ASK, "done", tools=TOOLS) as play:
         interrupt = await asked(play)
         assert play.chat_id is not None
-        await play.platform.chats.always_allow(
-            OWNER, play.chat_id, interrupt["resource_id"], AlwaysAllow(tool_name="pay"), by="ann"
+        await play.platform.approvals.always_allow(
+            OWNER, play.chat_id, interrupt["resource_id"], AlwaysAllow(tool_name="pay"), by=ANN
         )
         first = await play.waits_for("awaiting_input")
         await play.answer(first["id"])
@@ -125,7 +128,7 @@ async def test_always_allow_asks_no_more_in_this_chat() -> None:
         await play.answer(second["id"])
         chat = await play.idle()
         assert chat["agent_data"]["always_allowed_tools"] == ["pay"]
-        assert len(await play.platform.chats.run_interrupts(OWNER, chat["active_run"]["id"])) == 1
+        assert len(await play.platform.approvals.run_interrupts(OWNER, chat["active_run"]["id"])) == 1
 
 
 @pytest.mark.requirement("approval:expires-denied")
@@ -134,10 +137,10 @@ async def test_an_approval_that_nobody_answers_expires_to_denied() -> None:
         await asked(play)
         chat = await play.idle()
         assert invocations(chat)[0]["status"] == "cancelled"
-        [interrupt] = await play.platform.chats.run_interrupts(OWNER, chat["active_run"]["id"])
+        [interrupt] = await play.platform.approvals.run_interrupts(OWNER, chat["active_run"]["id"])
         assert (interrupt["status"], interrupt["resolution"]) == ("expired", "deny")
         with pytest.raises(Fault) as late:
-            await play.platform.chats.invoke(OWNER, interrupt["resource_id"], Decide(), by="ann")
+            await play.platform.approvals.invoke(OWNER, interrupt["resource_id"], Decide(), by=ANN)
         assert late.value.code == "already_resolved"
 
 
@@ -146,10 +149,10 @@ async def test_one_of_two_questions_may_be_answered_while_the_other_waits() -> N
         await play.say()
         chat = await play.until(lambda chat: len(chat["pending_interrupts"]) == 2 and chat["status"] != "busy")
         first, second = chat["pending_interrupts"]
-        await play.platform.chats.reject(OWNER, first["resource_id"], RejectTool(), by="ann")
+        await play.platform.approvals.reject(OWNER, first["resource_id"], RejectTool(), by=ANN)
         chat = await play.until(lambda chat: chat["status"] == "awaiting_input")
         assert [each["id"] for each in chat["pending_interrupts"]] == [second["id"]]
-        await play.platform.chats.reject(OWNER, second["resource_id"], RejectTool(), by="ann")
+        await play.platform.approvals.reject(OWNER, second["resource_id"], RejectTool(), by=ANN)
         assert texts(await play.idle())[-1] == "done"
 
 
@@ -161,7 +164,7 @@ async def test_a_question_survives_a_restart_and_is_answered_there(tmp_path: Pat
         chat_id = play.chat_id
     async with playing("paid", db=db) as play:
         play.chat_id = chat_id
-        await play.platform.chats.invoke(OWNER, interrupt["resource_id"], Decide(), by="ann")
+        await play.platform.approvals.invoke(OWNER, interrupt["resource_id"], Decide(), by=ANN)
         waiting = await play.waits_for("awaiting_input")
         await play.answer(waiting["id"])
         assert texts(await play.idle())[-1] == "paid"
@@ -182,7 +185,7 @@ async def test_a_call_that_was_never_gated_cannot_be_approved() -> None:
         await play.say()
         waiting = await play.waits_for("awaiting_input")
         with pytest.raises(Fault) as refused:
-            await play.platform.chats.invoke(OWNER, waiting["id"], Decide(), by="ann")
+            await play.platform.approvals.invoke(OWNER, waiting["id"], Decide(), by=ANN)
         assert refused.value.code == "invalid_transition"
 
 
@@ -203,5 +206,5 @@ async def test_while_a_client_tool_works_the_chat_stays_busy_though_a_question_w
         assert (chat["status"], len(chat["pending_interrupts"])) == ("busy", 1)
         await play.answer(waiting["id"])
         chat = await play.until(lambda chat: chat["status"] == "awaiting_input")
-        await play.platform.chats.reject(OWNER, chat["pending_interrupts"][0]["resource_id"], RejectTool(), by="ann")
+        await play.platform.approvals.reject(OWNER, chat["pending_interrupts"][0]["resource_id"], RejectTool(), by=ANN)
         assert texts(await play.idle())[-1] == "done"

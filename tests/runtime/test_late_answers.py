@@ -15,7 +15,7 @@ from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.store.sqlite import SqliteStore
 from agentkit.testing import Scripted, call
 from agentkit.wire import Decide
-from tests.runtime.playing import OWNER, Play, client_tool, invocations
+from tests.runtime.playing import ME, OWNER, Play, client_tool, invocations
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -46,6 +46,6 @@ async def test_an_approval_after_the_deadline_runs_nothing_even_before_the_deadl
         [asked] = invocations(await play.until(lambda chat: chat["status"] == "awaiting_input"))
         clock.time = BEGIN + timedelta(seconds=60)
         with pytest.raises(Fault, match="expired at") as late:
-            await platform.chats.invoke(OWNER, asked["id"], Decide(), by="me")
+            await platform.approvals.invoke(OWNER, asked["id"], Decide(), by=ME)
         assert late.value.code == "already_resolved"
         assert (await play.waits_for("awaiting_approval"))["id"] == asked["id"]

@@ -24,7 +24,7 @@ from agentkit.runtime.store.sqlite import SqliteStore
 from agentkit.testing import Scripted, call
 from agentkit.wire import InterruptReason, ResolveInterrupt
 from tests.runtime.bench_executor import BenchExecutor, bench_tool
-from tests.runtime.playing import OWNER, Play, invocations, playing
+from tests.runtime.playing import ADA, OWNER, Play, invocations, playing
 
 pytestmark = pytest.mark.heavy
 
@@ -43,7 +43,7 @@ async def results(play: Play) -> Results:
 
 
 async def resolve(play: Play, interrupt_id: str, **body: Any) -> None:
-    await play.platform.chats.resolve(OWNER, interrupt_id, ResolveInterrupt.parse(body), by="ada")
+    await play.platform.approvals.resolve(OWNER, interrupt_id, ResolveInterrupt.parse(body), by=ADA)
 
 
 async def asked(play: Play, count: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from agentkit.runtime.answers import Limits
 from agentkit.runtime.faults import Fault
 from agentkit.testing import call, error, finish, gate
-from tests.runtime.playing import OWNER, REPORT, client_tool, invocations, playing, texts
+from tests.runtime.playing import EVE, OWNER, REPORT, client_tool, invocations, playing, texts
 
 
 async def test_a_text_answer_ends_the_run_and_leaves_the_chat_idle() -> None:
@@ -161,7 +161,7 @@ async def test_nobody_is_asked_about_a_call_whose_arguments_do_not_fit() -> None
         await play.say()
         chat = await play.idle()
         assert invocations(chat)[0]["status"] == "failed"
-        assert await play.platform.chats.run_interrupts(OWNER, chat["active_run"]["id"]) == []
+        assert await play.platform.approvals.run_interrupts(OWNER, chat["active_run"]["id"]) == []
 
 
 async def test_two_calls_with_the_same_id_get_a_result_each() -> None:
@@ -363,7 +363,7 @@ async def test_another_owner_sees_nothing() -> None:
             play.platform.chats.watch("eve", play.chat_id),
             play.platform.chats.stop("eve", play.chat_id),
             play.platform.chats.delete("eve", play.chat_id),
-            play.platform.chats.invoke("eve", waiting["id"], _decide(), by="eve"),
+            play.platform.approvals.invoke("eve", waiting["id"], _decide(), by=EVE),
         ):
             with pytest.raises(Fault) as refused:
                 await ask

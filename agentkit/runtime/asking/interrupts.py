@@ -9,6 +9,7 @@ from typing import Any
 from agentkit.protocol.lines import is_object
 from agentkit.runtime import dto, invocations
 from agentkit.runtime.asking import questions
+from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.executors.internal import widget
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hooks import inquiry
@@ -21,6 +22,7 @@ from agentkit.wire import HookEvent, InterruptReason, InterruptResolution, Inter
 
 __all__ = ["Decision", "expire_due", "of_invocation", "resolve"]
 
+EXPIRY = Approver("expiry")
 CLOSED = "the user closed the widget without an answer"
 _RESOLUTIONS = {
     InterruptEvent.ALLOW: InterruptResolution.ALLOW,
@@ -34,7 +36,7 @@ class Decision:
     """What a person said. `arguments` edits the call; `arguments_hash` proves what was shown."""
 
     allow: bool
-    by: str
+    by: Approver
     note: str = ""
     arguments: Mapping[str, Any] | None = None
     arguments_hash: str | None = None
@@ -80,7 +82,7 @@ def expire_due(work: Work) -> None:
     for interrupt in work.pending_interrupts():
         if not _is_due(interrupt, work.tx.now):
             continue
-        closed = _close(work, interrupt, InterruptEvent.EXPIRE, by="expiry", note="")
+        closed = _close(work, interrupt, InterruptEvent.EXPIRE, by=EXPIRY, note="")
         if interrupt.reason is InterruptReason.TOOL_APPROVAL:
             invocation = invocations.deny(work, _invocation(work, interrupt), expired=True, reason="")
             _carry_on(work, invocation)
@@ -198,7 +200,7 @@ def _tell_asker(work: Work, interrupt: InterruptRecord) -> None:
 
 
 def _close(
-    work: Work, interrupt: InterruptRecord, event: InterruptEvent, *, by: str, note: str, data: Any = None
+    work: Work, interrupt: InterruptRecord, event: InterruptEvent, *, by: Approver, note: str, data: Any = None
 ) -> InterruptRecord:
     return work.save(
         interrupt,
@@ -206,7 +208,8 @@ def _close(
         status=after(INTERRUPT, interrupt.status, event),
         resolution=_resolution(interrupt, event),
         resolved_at=work.tx.now,
-        resolved_by=by,
+        resolved_by=by.name,
+        resolved_as=by.said,
         note=note,
     )
 

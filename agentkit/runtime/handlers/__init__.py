@@ -1,6 +1,6 @@
 """What each row of `protocol.api` does: one short function per row, over the platform's services."""
 
-from agentkit.runtime.handlers import agents, apps, chats, credentials, files, service, sessions, tasks
+from agentkit.runtime.handlers import agents, approvals, apps, chats, credentials, files, service, sessions, tasks
 from agentkit.runtime.handlers._routes import routes
 
-__all__ = ["agents", "apps", "chats", "credentials", "files", "routes", "service", "sessions", "tasks"]
+__all__ = ["agents", "approvals", "apps", "chats", "credentials", "files", "routes", "service", "sessions", "tasks"]

@@ -1,4 +1,4 @@
-"""Chats, tool calls and questions to people."""
+"""Chats, and the results of tool calls."""
 
 from __future__ import annotations
 
@@ -67,41 +67,3 @@ async def submit_tool_result(asked: Asked) -> Any:
     if token is not None:
         return await asked.platform.chats.call_back(asked["invocation_id"], asked.body, token=token)
     return await asked.platform.chats.submit_result(asked.owner, asked["invocation_id"], asked.body, once=asked.once)
-
-
-@routes.on(api.INVOKE_TOOL)
-async def invoke_tool(asked: Asked) -> Any:
-    """Approve."""
-    return await asked.platform.chats.invoke(
-        asked.owner, asked["invocation_id"], asked.body, by=asked.owner, once=asked.once
-    )
-
-
-@routes.on(api.REJECT_TOOL)
-async def reject_tool(asked: Asked) -> Any:
-    """Reject."""
-    return await asked.platform.chats.reject(
-        asked.owner, asked["invocation_id"], asked.body, by=asked.owner, once=asked.once
-    )
-
-
-@routes.on(api.ALWAYS_ALLOW)
-async def always_allow(asked: Asked) -> Any:
-    """Approve, and do not ask again."""
-    return await asked.platform.chats.always_allow(
-        asked.owner, asked["chat_id"], asked["invocation_id"], asked.body, by=asked.owner
-    )
-
-
-@routes.on(api.RESOLVE_INTERRUPT)
-async def resolve_interrupt(asked: Asked) -> Any:
-    """Allow or deny, once."""
-    return await asked.platform.chats.resolve(
-        asked.owner, asked["interrupt_id"], asked.body, by=asked.owner, once=asked.once
-    )
-
-
-@routes.on(api.RUN_INTERRUPTS)
-async def run_interrupts(asked: Asked) -> Any:
-    """All questions of a run."""
-    return await asked.platform.chats.run_interrupts(asked.owner, asked["run_id"])

@@ -35,7 +35,7 @@ from tests.runtime.executors.asking import (
     parked,
     paying,
 )
-from tests.runtime.playing import OWNER, REPORT, client_tool, invocations, playing, texts
+from tests.runtime.playing import ADA, OWNER, REPORT, client_tool, invocations, playing, texts
 
 # -- told above ------------------------------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ async def test_after_a_restart_it_goes_on_and_there_is_one_child(tmp_path: Path,
         play.chat_id, play.config = chat_id, given
         if when == "parked":
             (asked,) = (await parked(play))["pending_interrupts"]
-            await play.platform.chats.reject(OWNER, asked["resource_id"], RejectTool(reason="no"), by="ada")
+            await play.platform.approvals.reject(OWNER, asked["resource_id"], RejectTool(reason="no"), by=ADA)
         made = await only_call(play)
         assert made["status"] == "completed" and made["result"].startswith("x" if when == "large" else "done")
         (chat,) = await below(play)

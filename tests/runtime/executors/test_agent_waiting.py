@@ -36,7 +36,7 @@ from tests.runtime.executors.asking import (
     parked_below,
     paying,
 )
-from tests.runtime.playing import OWNER, client_tool, invocations, playing, texts
+from tests.runtime.playing import ADA, OWNER, client_tool, invocations, playing, texts
 
 # -- people ----------------------------------------------------------------------------------------------------------
 
@@ -57,10 +57,10 @@ async def test_an_approval_below_parks_the_whole_line_and_carries_it_on(depth: i
         chats = await play.platform._store.read(lambda tx: tx.find(ChatRecord))
         assert {each.status for each in chats} == {"awaiting_input"} and len(chats) == depth + 1
         if by == "call":
-            await play.platform.chats.invoke(OWNER, asked["resource_id"], Decide(), by="ada")
+            await play.platform.approvals.invoke(OWNER, asked["resource_id"], Decide(), by=ADA)
         else:
             allow = ResolveInterrupt.parse({"decision": "allow"})
-            await play.platform.chats.resolve(OWNER, asked["id"], allow, by="ada")
+            await play.platform.approvals.resolve(OWNER, asked["id"], allow, by=ADA)
         chat = await play.chat()
         assert (chat["status"], chat["active_run"]["state"], chat["pending_interrupts"]) == ("busy", "working", [])
         await play.answer(asked["resource_id"], "paid Ann")  # the client runs it, wherever it was asked for
@@ -78,8 +78,8 @@ async def test_what_is_always_allowed_below_is_said_to_the_parent_and_not_asked_
         (asked,) = (await parked(play))["pending_interrupts"]
         with pytest.raises(Fault, match="has no invocation"):
             body = AlwaysAllow(tool_name="pay")
-            await play.platform.chats.always_allow(OWNER, "another1", asked["resource_id"], body, by="ada")
-        await play.platform.chats.always_allow(OWNER, str(play.chat_id), asked["resource_id"], body, by="ada")
+            await play.platform.approvals.always_allow(OWNER, "another1", asked["resource_id"], body, by=ADA)
+        await play.platform.approvals.always_allow(OWNER, str(play.chat_id), asked["resource_id"], body, by=ADA)
         (chat,) = await below(play)
         for _ in range(2):
             waiting = await chat.waits_for("awaiting_input")
@@ -89,7 +89,7 @@ async def test_what_is_always_allowed_below_is_said_to_the_parent_and_not_asked_
 
 async def test_a_rejection_below_goes_to_the_child() -> None:
     async with parked_below() as (play, asked):
-        await play.platform.chats.reject(OWNER, asked["resource_id"], RejectTool(reason="we owe nothing"), by="ada")
+        await play.platform.approvals.reject(OWNER, asked["resource_id"], RejectTool(reason="we owe nothing"), by=ADA)
         assert (await only_call(play))["result"] == "ok"
         assert asked_with(play, "child")[-1].messages[-1].text == "the user rejected this call: we owe nothing"
 
@@ -114,14 +114,14 @@ async def test_the_parent_goes_on_listening_while_only_one_of_two_children_waits
         assert (chat["status"], chat["active_run"]["state"]) == ("busy", "working")
         open_gate.open()
         chat = await parked(play)
-        await play.platform.chats.invoke(OWNER, chat["pending_interrupts"][0]["resource_id"], Decide(), by="ada")
+        await play.platform.approvals.invoke(OWNER, chat["pending_interrupts"][0]["resource_id"], Decide(), by=ADA)
         await play.answer(chat["pending_interrupts"][0]["resource_id"], "paid")
         assert [each["result"] for each in invocations(await play.idle())] == ["ok", "worked"]
 
 
 async def test_watchers_of_the_parent_hear_of_questions_below_as_they_come_and_go() -> None:
     async with parked_below(2) as (play, asked):
-        await play.platform.chats.invoke(OWNER, asked["resource_id"], Decide(), by="ada")
+        await play.platform.approvals.invoke(OWNER, asked["resource_id"], Decide(), by=ADA)
         await play.answer(asked["resource_id"], "paid")
         await play.idle()
         told = [
@@ -245,7 +245,7 @@ async def test_a_childs_time_stands_still_while_a_person_is_asked() -> None:
         chat = await parked(play)
         await anyio.sleep(0.7)  # longer than it may take
         (asked,) = (await play.chat())["pending_interrupts"]
-        await play.platform.chats.reject(OWNER, asked["resource_id"], RejectTool(reason="no"), by="ada")
+        await play.platform.approvals.reject(OWNER, asked["resource_id"], RejectTool(reason="no"), by=ADA)
         assert chat["status"] == "awaiting_input" and (await only_call(play))["result"] == "paid"
 
 

@@ -17,7 +17,7 @@ import pytest
 from agentkit.testing import call
 from agentkit.wire import Decide, RejectTool
 from tests.runtime.executors.rigs import KINDS, LARGE, PROPERTIES, SECRET, Rig, at_work, rigged, work
-from tests.runtime.playing import OWNER, Play, invocations, texts
+from tests.runtime.playing import ADA, OWNER, Play, invocations, texts
 
 SECONDS = 30  # for what starts processes
 
@@ -103,7 +103,7 @@ async def waits_for_approval(rig: Rig, folder: Path) -> None:
         await play.say()
         waiting = await play.waits_for("awaiting_approval")
         assert rig.ledger() == []
-        await play.platform.chats.invoke(OWNER, waiting["id"], Decide(), by="ada")
+        await play.platform.approvals.invoke(OWNER, waiting["id"], Decide(), by=ADA)
         (made,) = await over(play)
         assert made["status"] == "completed", made
         await ends_once(play, made["id"])
@@ -114,7 +114,7 @@ async def does_not_run_when_rejected(rig: Rig, folder: Path) -> None:
     async with at_work(rig, work(), "thanks", tool={"require_approval": True}) as play:
         await play.say()
         waiting = await play.waits_for("awaiting_approval")
-        await play.platform.chats.reject(OWNER, waiting["id"], RejectTool(reason="not today"), by="ada")
+        await play.platform.approvals.reject(OWNER, waiting["id"], RejectTool(reason="not today"), by=ADA)
         (made,) = await over(play)
         assert (made["status"], made["result"]) == ("cancelled", "the user rejected this call: not today")
     assert rig.ledger() == []

@@ -12,7 +12,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.testing import call
 from agentkit.wire import Decide
 from tests.runtime.bench_executor import BenchExecutor, bench_tool
-from tests.runtime.playing import OWNER, Play, client_tool, invocations, playing, texts
+from tests.runtime.playing import ADA, OWNER, Play, client_tool, invocations, playing, texts
 
 META = {"internal_tools": {"meta": True, "plan": False, "memory": False, "widget": False}}
 
@@ -142,7 +142,7 @@ async def test_the_tools_own_approval_counts_and_edited_arguments_are_what_the_m
         waiting = await play.waits_for("awaiting_approval")
         assert waiting["function"] == {"name": "work", "arguments": {"do": "burn"}}
         assert bench.calls == []
-        await play.platform.chats.invoke(OWNER, waiting["id"], Decide.parse({"arguments": {"do": "sweep"}}), by="ada")
+        await play.platform.approvals.invoke(OWNER, waiting["id"], Decide.parse({"arguments": {"do": "sweep"}}), by=ADA)
         assert await results(play) == [("work", "completed", "did sweep")]
         assert play.model.requests[1].messages[-2].calls[0].arguments["arguments"] == {"do": "sweep"}
 

@@ -12,7 +12,7 @@ from agentkit.runtime.executors.internal import widget
 from agentkit.runtime.faults import Fault
 from agentkit.testing import call
 from agentkit.wire import RejectTool, ResolveInterrupt, SubmitToolResult
-from tests.runtime.playing import OWNER, Play, client_tool, invocations, playing, texts
+from tests.runtime.playing import ADA, OWNER, Play, client_tool, invocations, playing, texts
 
 CONFIRM = {"label": "Yes", "action": {"type": "confirm", "payload": {"all": True}}}
 CANCEL = {"label": "No", "action": {"type": "cancel"}}
@@ -135,7 +135,7 @@ async def test_an_interactive_widget_parks_the_run_and_the_answer_goes_to_the_mo
         answer = {"action": {"type": "book"}, "form_data": {"city": "Rome", "class": "2"}}
         assert (done["status"], done["data"]) == ("completed", answer)
         assert json.loads(play.model.requests[1].messages[-1].text) == answer
-        interrupt = (await play.platform.chats.run_interrupts(OWNER, chat["active_run"]["id"]))[0]
+        interrupt = (await play.platform.approvals.run_interrupts(OWNER, chat["active_run"]["id"]))[0]
         assert (interrupt["status"], interrupt["resolution"]) == ("resolved", "allow")
 
 
@@ -202,9 +202,9 @@ async def test_it_is_answered_through_its_question_as_well() -> None:
         chat = await play.until(lambda chat: chat["pending_interrupts"])
         asked = chat["pending_interrupts"][0]["id"]
         with pytest.raises(Fault, match="not an approval"):
-            await play.platform.chats.resolve(OWNER, asked, ResolveInterrupt.parse({"decision": "allow"}), by="ada")
+            await play.platform.approvals.resolve(OWNER, asked, ResolveInterrupt.parse({"decision": "allow"}), by=ADA)
         answer = {"decision": "allow", "data": {"action": {"type": "cancel"}}}
-        await play.platform.chats.resolve(OWNER, asked, ResolveInterrupt.parse(answer), by="ada")
+        await play.platform.approvals.resolve(OWNER, asked, ResolveInterrupt.parse(answer), by=ADA)
         (done,) = invocations(await play.idle())
         assert (done["status"], done["data"]["action"]) == ("completed", {"type": "cancel"})
 
@@ -213,7 +213,7 @@ async def test_a_person_may_close_it_without_an_answer() -> None:
     async with playing(call("widget", FORM), "never mind") as play:
         await play.say()
         waiting = await play.waits_for("awaiting_input")
-        await play.platform.chats.reject(OWNER, waiting["id"], RejectTool.parse({"reason": "later"}), by="ada")
+        await play.platform.approvals.reject(OWNER, waiting["id"], RejectTool.parse({"reason": "later"}), by=ADA)
         (done,) = invocations(await play.idle())
         assert (done["status"], done["result"]) == ("failed", "the user closed the widget without an answer: later")
 

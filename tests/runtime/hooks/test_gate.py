@@ -11,7 +11,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.testing import call
 from agentkit.wire import AlwaysAllow, Decide, RejectTool, ResolveInterrupt
 from tests.runtime.hooks.listening import LOOPBACK, hook, listening
-from tests.runtime.playing import OWNER, Play, client_tool, invocations, playing, texts
+from tests.runtime.playing import ANN, OWNER, Play, client_tool, invocations, playing, texts
 
 LOOK = call("look", {"q": "a"})
 
@@ -27,7 +27,7 @@ async def asked(play: Play) -> dict[str, Any]:
 
 async def resolve(play: Play, interrupt: dict[str, Any], decision: str, **more: Any) -> dict[str, Any]:
     body = ResolveInterrupt.parse({"decision": decision, **more})
-    return await play.platform.chats.resolve(OWNER, interrupt["id"], body, by="ann")
+    return await play.platform.approvals.resolve(OWNER, interrupt["id"], body, by=ANN)
 
 
 @pytest.mark.requirement("hooks:gate")
@@ -66,10 +66,10 @@ async def test_a_gate_before_a_call_is_answered_like_an_approval() -> None:
         assert first["resource_type"] == "tool_invocation"
         assert (first["meta"]["tool_name"], first["meta"]["arguments"]) == ("look", {"q": "a"})
         body = Decide.parse({"arguments": {"q": "z"}})
-        await play.platform.chats.invoke(OWNER, first["resource_id"], body, by="ann")
+        await play.platform.approvals.invoke(OWNER, first["resource_id"], body, by=ANN)
         waiting = await play.waits_for("awaiting_input")
         assert waiting["function"]["arguments"] == {"q": "z"}
-        await play.platform.chats.reject(OWNER, second["resource_id"], RejectTool(reason="no"), by="ann")
+        await play.platform.approvals.reject(OWNER, second["resource_id"], RejectTool(reason="no"), by=ANN)
         await play.answer(waiting["id"])
         made = invocations(await play.idle())
         assert [each["status"] for each in made] == ["completed", "failed"]
@@ -85,8 +85,8 @@ async def test_an_answer_is_refused_where_it_does_not_fit_and_the_question_stays
         assert misfit.value.code == "validation_error"
         assert play.chat_id is not None
         with pytest.raises(Fault, match="asked every time"):
-            await play.platform.chats.always_allow(
-                OWNER, play.chat_id, interrupt["resource_id"], AlwaysAllow(), by="ann"
+            await play.platform.approvals.always_allow(
+                OWNER, play.chat_id, interrupt["resource_id"], AlwaysAllow(), by=ANN
             )
         await resolve(play, await asked(play), "allow")
         with pytest.raises(Fault) as late:
@@ -105,7 +105,7 @@ async def test_arguments_for_what_is_no_call_are_refused() -> None:
 async def test_the_moment_of_a_run_is_approved_by_its_resource_too() -> None:
     async with playing("Hi.", hooks=[hook("agent.start", "", type="gate")]) as play:
         await play.say()
-        await play.platform.chats.invoke(OWNER, (await asked(play))["resource_id"], Decide(), by="ann")
+        await play.platform.approvals.invoke(OWNER, (await asked(play))["resource_id"], Decide(), by=ANN)
         assert texts(await play.idle()) == ["Hi."]
 
 
@@ -116,7 +116,7 @@ async def test_a_gate_that_nobody_answers_in_time_falls_to_its_default(default: 
         await play.say()
         chat = await play.idle()
         assert chat["active_run"]["state"] == state
-        [interrupt] = await play.platform.chats.run_interrupts(OWNER, chat["active_run"]["id"])
+        [interrupt] = await play.platform.approvals.run_interrupts(OWNER, chat["active_run"]["id"])
         assert (interrupt["status"], interrupt["resolution"]) == ("expired", default or "deny")
 
 

@@ -17,7 +17,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.testing import call
 from agentkit.wire import Decide, ResolveInterrupt
 from tests.runtime.mcp.calling import lines, odd
-from tests.runtime.playing import OWNER, invocations, playing, texts
+from tests.runtime.playing import ADA, OWNER, invocations, playing, texts
 
 pytestmark = pytest.mark.heavy
 
@@ -53,7 +53,7 @@ async def test_a_destructive_tool_waits_for_a_person(tmp_path: Path) -> None:
     async with playing(call("odd_wipe", {}), "done", **using(tmp_path)) as play:
         await play.say()
         waiting = await play.waits_for("awaiting_approval")
-        await play.platform.chats.invoke(OWNER, waiting["id"], Decide(), by="ada")
+        await play.platform.approvals.invoke(OWNER, waiting["id"], Decide(), by=ADA)
         (made,) = invocations(await play.idle())
     assert (made["status"], made["result"]) == ("completed", "called wipe")
 
@@ -75,9 +75,9 @@ async def test_a_form_of_the_server_is_an_interrupt_of_the_chat(
     async with playing(call("odd_ask", {}), "done", **using(tmp_path)) as play:
         await play.say()
         chat = await play.until(lambda chat: chat["active_run"]["state"] == "input_required")
-        (asked,) = await play.platform.chats.run_interrupts(OWNER, chat["active_run"]["id"])
+        (asked,) = await play.platform.approvals.run_interrupts(OWNER, chat["active_run"]["id"])
         assert (asked["reason"], asked["meta"]["message"], asked["meta"]["server"]) == ("confirmation", "Who?", "odd")
-        await play.platform.chats.resolve(OWNER, asked["id"], ResolveInterrupt.parse(answer), by="ada")
+        await play.platform.approvals.resolve(OWNER, asked["id"], ResolveInterrupt.parse(answer), by=ADA)
         (made,) = invocations(await play.idle())
     assert (made["status"], json.loads(made["result"])) == ("completed", heard)
 
