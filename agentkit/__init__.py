@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from agentkit.client.inference import Inference as Inference
     from agentkit.client.inference import async_inference as async_inference
     from agentkit.client.inference import inference as inference
+    from agentkit.client.interrupt_streams import AsyncInterruptStream as AsyncInterruptStream
+    from agentkit.client.interrupt_streams import InterruptStream as InterruptStream
+    from agentkit.client.journal import Journal as Journal
     from agentkit.client.mapping import AsyncTaskMap as AsyncTaskMap
     from agentkit.client.mapping import TaskMap as TaskMap
     from agentkit.client.results import TurnResult as TurnResult
@@ -115,12 +118,15 @@ if TYPE_CHECKING:
     from agentkit.protocol.events import ToolStarted as ToolStarted
     from agentkit.protocol.events import TurnEvent as TurnEvent
     from agentkit.protocol.events import Unknown as Unknown
+    from agentkit.protocol.signing import verify_signature as verify_signature
     from agentkit.runtime.open import FleetConfig as FleetConfig
+    from agentkit.tools import NOT_DONE as NOT_DONE
     from agentkit.tools import ToolContext as ToolContext
     from agentkit.tools import ToolOutput as ToolOutput
     from agentkit.tools import agent_tool as agent_tool
     from agentkit.tools import any_of as any_of
     from agentkit.tools import app_tool as app_tool
+    from agentkit.tools import approval_policy as approval_policy
     from agentkit.tools import array as array
     from agentkit.tools import boolean as boolean
     from agentkit.tools import call_tool as call_tool
@@ -138,6 +144,7 @@ if TYPE_CHECKING:
     from agentkit.tools import tool as tool
     from agentkit.tools import webhook_tool as webhook_tool
     from agentkit.wire import AgentConfig as AgentConfig
+    from agentkit.wire import Always as Always
     from agentkit.wire import App as App
     from agentkit.wire import AppSession as AppSession
     from agentkit.wire import AppVersion as AppVersion
@@ -193,6 +200,8 @@ _HOMES = {
         "async_inference",
         "inference",
     ),
+    "agentkit.client.interrupt_streams": ("AsyncInterruptStream", "InterruptStream"),
+    "agentkit.client.journal": ("Journal",),
     "agentkit.client.results": ("TurnResult",),
     "agentkit.client.sessions": (
         "AsyncSession",
@@ -263,13 +272,16 @@ _HOMES = {
         "TurnEvent",
         "Unknown",
     ),
+    "agentkit.protocol.signing": ("verify_signature",),
     "agentkit.runtime.open": ("FleetConfig",),
     "agentkit.tools": (
+        "NOT_DONE",
         "ToolContext",
         "ToolOutput",
         "agent_tool",
         "any_of",
         "app_tool",
+        "approval_policy",
         "array",
         "boolean",
         "call_tool",
@@ -289,6 +301,7 @@ _HOMES = {
     ),
     "agentkit.wire": (
         "AgentConfig",
+        "Always",
         "App",
         "AppSession",
         "AppVersion",

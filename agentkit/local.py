@@ -24,6 +24,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from agentkit.client.config import ClientConfig
 from agentkit.client.inference import AsyncInference, Inference
+from agentkit.client.journal import Kept
 from agentkit.errors import UsageError
 from agentkit.inprocess import BASE_URL, FORKED, AsyncInProcess, InProcess
 from agentkit.runtime.budgets import Limits
@@ -50,7 +51,9 @@ class Runtime:
     find. `integrations`: providers that can be connected, beside the known ones, or more about those. `mcp`: MCP
     servers by name, as in `{"time": "mcp-server-time"}` or `{"docs": "https://docs.example/mcp"}`. `allow_hosts`: what
     HTTP tools and webhooks may reach although it is not public, as in `["10.0.0.0/8", "localhost:8080"]`;
-    `public_url`: where others reach this runtime, for webhooks that call back.
+    `public_url`: where others reach this runtime, for webhooks that call back. `approval_webhooks`: URLs that are told
+    of every question to a person, signed with the secret that `approval_webhook_secret` names; None: those of the
+    database.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Runtime:
         mcp: Mapping[str, McpServerSpec] | None = None,
         allow_hosts: Sequence[str] = (),
         public_url: str | None = None,
+        approval_webhooks: Sequence[str] | None = None,
+        approval_webhook_secret: str = "",
         limits: Limits | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -88,6 +93,8 @@ class Runtime:
             "mcp": mcp,
             "allow_hosts": allow_hosts,
             "public_url": public_url,
+            "approval_webhooks": approval_webhooks,
+            "approval_webhook_secret": approval_webhook_secret,
             "limits": limits,
             "environ": environ,
         }
@@ -129,13 +136,16 @@ class Runtime:
         if self._pid == os.getpid():
             self._sync.close()
 
-    def client(self, *, stream: bool = True, config: ClientConfig | None = None) -> Inference:
-        """A client of this runtime, usable from any thread while the runtime is open."""
+    def client(
+        self, *, stream: bool = True, journal: Kept | None = None, config: ClientConfig | None = None
+    ) -> Inference:
+        """A client of this runtime, usable from any thread while the runtime is open. `journal`: as of `inference`."""
         if self._portal is None:
             raise UsageError("open the runtime first: with Runtime() as runtime: runtime.client()")
         if self._pid != os.getpid():
             raise UsageError(FORKED)
-        return Inference(config=config or _config(stream), transport=InProcess(self._app, self._portal))
+        transport = InProcess(self._app, self._portal)
+        return Inference(config=config or _config(stream), journal=journal, transport=transport)
 
     # -- in the caller's event loop --------------------------------------------------------------------------------
 
@@ -155,11 +165,14 @@ class Runtime:
     ) -> None:
         await self._async.aclose()
 
-    def async_client(self, *, stream: bool = True, config: ClientConfig | None = None) -> AsyncInference:
-        """A client of this runtime, for the event loop that entered it."""
+    def async_client(
+        self, *, stream: bool = True, journal: Kept | None = None, config: ClientConfig | None = None
+    ) -> AsyncInference:
+        """A client of this runtime, for the event loop that entered it. `journal`: as of `inference`."""
         if self._tasks is None:
             raise UsageError("open the runtime first: async with Runtime() as runtime: runtime.async_client()")
-        return AsyncInference(config=config or _config(stream), transport=AsyncInProcess(self._app, self._tasks))
+        transport = AsyncInProcess(self._app, self._tasks)
+        return AsyncInference(config=config or _config(stream), journal=journal, transport=transport)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from agentkit.client.turns import AsyncTurn
 from agentkit.errors import AgentKitError, MissingExtraError, ToolError, UsageError
 from agentkit.protocol.events import TextDelta, ToolCalled, ToolFinished
 from agentkit.tools.client import ClientTool
-from agentkit.tools.context import ToolContext, idempotency_key
+from agentkit.tools.context import MCP_KEY, ToolContext, idempotency_key
 from agentkit.tools.jsonable import is_object
 from agentkit.tools.result import ToolOutput, result_text
 from agentkit.wire import Interrupt, InterruptReason
@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # an extra
 __all__ = ["McpOffer", "OfferedAgent"]
 
 NOBODY: Final = "nobody can be asked: the program that uses this agent over MCP does not ask people"
+LONGEST_KEY: Final = 255  # characters of an idempotency key, as for the header
 LONGEST_ARGUMENTS: Final = 2_000  # characters of a call that a person is shown
 STOP_SECONDS: Final = 5.0
 ASK_SCHEMA: Final[Mapping[str, Any]] = {
@@ -308,6 +309,12 @@ def _object_in(text: str) -> dict[str, Any] | None:
     return found if is_object(found) else None
 
 
+def _given_key(context: Context) -> str | None:
+    """The key that a client sends with all its attempts at a call, where it does."""
+    key = (context.meta or {}).get(MCP_KEY)
+    return key if isinstance(key, str) and 0 < len(key) <= LONGEST_KEY and key.isprintable() else None
+
+
 async def _call_handler(context: Context, tool: ClientTool[..., Any], arguments: Mapping[str, Any]) -> Any:
     """What the handler returns; a plain function runs in a thread."""
     is_over = False
@@ -316,7 +323,7 @@ async def _call_handler(context: Context, tool: ClientTool[..., Any], arguments:
         chat_id=ids[0],
         invocation_id=ids[1],
         tool_name=tool.name,
-        idempotency_key=idempotency_key(*ids, tool.name, arguments),
+        idempotency_key=_given_key(context) or idempotency_key(*ids, tool.name, arguments),
         is_cancelled=lambda: is_over,
     )
     try:

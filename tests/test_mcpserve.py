@@ -15,6 +15,7 @@ from agentkit import Runtime, tool
 from agentkit.errors import UsageError
 from agentkit.mcpserve import McpOffer, OfferedAgent
 from agentkit.testing import Scripted, call, finish, hang
+from agentkit.tools.context import MCP_KEY, ToolContext
 
 pytestmark = pytest.mark.heavy
 
@@ -202,6 +203,24 @@ async def test_a_tool_that_needs_approval_is_asked_for_too(mode: str, person: An
         result = await client.call_tool("pay", {"amount": 7})
     assert paid == DONE
     assert result.is_error is not bool(paid)
+
+
+@MODES
+@pytest.mark.parametrize("bad", ["", 7, "x" * 256, "a\nb"])
+async def test_a_handler_has_the_key_of_the_call_as_the_client_gives_it(mode: str, bad: Any) -> None:
+    keys: list[str] = []
+
+    @tool
+    def note(ctx: ToolContext) -> str:
+        """Notes the key."""
+        keys.append(ctx.idempotency_key)
+        return "noted"
+
+    async with offered(mode=mode, own=(note,)) as client:
+        for meta in ({MCP_KEY: "k-1"}, {MCP_KEY: "k-1"}, None, {MCP_KEY: bad}):
+            await client.call_tool("note", {}, meta=meta)
+    assert keys[:2] == ["k-1", "k-1"]
+    assert len(set(keys)) == 3 and all(len(each) == 64 for each in keys[2:])
 
 
 async def test_two_tools_of_one_name_are_refused() -> None:

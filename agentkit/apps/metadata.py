@@ -12,7 +12,11 @@ __all__ = ["Metadata"]
 
 
 class Metadata(BaseModel):
-    """The app, the worker and the task; fields that a newer runtime adds are attributes too."""
+    """The app, the worker and the task; fields that a newer runtime adds are attributes too.
+
+    `idempotency_key` is the same whenever this very work is begun anew, after a crash or in another task, and different
+    for all other work: hand it to services that take such a key. None where whoever asked for the task gave none.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -22,6 +26,7 @@ class Metadata(BaseModel):
     worker_id: str | None = None
     gpu_ids: list[Any] | None = None
     task_id: str | None = None
+    idempotency_key: str | None = None
     session_id: str | None = None  # None outside a session: such a task should leave nothing behind
     team_id: str | None = None
     user_id: str | None = None

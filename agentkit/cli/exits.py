@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from agentkit.cli.visible import visible
 from agentkit.errors import (
     AgentKitError,
     AppInputError,
@@ -86,4 +87,5 @@ def text_of(error: AgentKitError) -> str:
         case _:
             lines = []
     told = str(error)
-    return "\n".join([told, *(line for line, message in lines if str(message) not in told)])
+    text = "\n".join([told, *(line for line, message in lines if str(message) not in told)])
+    return visible(text, keep="\n\t")  # it may quote what a model or an app wrote

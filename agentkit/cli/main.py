@@ -41,6 +41,7 @@ WORDS: Final = {  # word -> the module that has `add_to`, and what --help says o
     "app": ("agentkit.cli.app", "Write, run, test and deploy apps."),
     "task": ("agentkit.cli.task", "Run apps on a server, watch, cancel."),
     "session": ("agentkit.cli.session", "Workers leased over several calls."),
+    "approvals": ("agentkit.cli.approvals", "What agents ask people: list, approve, reject, watch."),
     "secret": ("agentkit.cli.secret", "Store secrets for tools and apps, list, delete."),
     "integration": ("agentkit.cli.integration", "Connect the server with Google, GitHub and others."),
     "mcp": ("agentkit.cli.mcp", "Offer an agent to programs that speak MCP; list servers' tools."),

@@ -93,6 +93,12 @@ def serve(
         str | None,
         typer.Option(help="Where others reach this server: webhooks call back. [default: where it listens]"),
     ] = None,
+    approval_webhook: Annotated[
+        list[str] | None, typer.Option(help="URL that is told what people are asked, and what was answered.")
+    ] = None,
+    approval_webhook_secret: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The secret, by its name, that those are signed with.")
+    ] = None,
     rate_limits: Annotated[
         str | None,
         typer.Option(
@@ -100,6 +106,7 @@ def serve(
             "[default: `default` with a key, else off]"
         ),
     ] = None,
+    no_console: Annotated[bool, typer.Option("--no-console", help="Serve no web console at /console.")] = False,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: warning]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it listens as one line of JSON.")] = False,
 ) -> int:
@@ -111,9 +118,9 @@ def serve(
     AGENTKIT_MODEL, AGENTKIT_ALIASES, AGENTKIT_CORS_ORIGINS, AGENTKIT_HOST_NAMES, AGENTKIT_MAX_BODY_BYTES,
     AGENTKIT_MAX_UPLOAD_BYTES, AGENTKIT_WORKERS, AGENTKIT_WORKER_MEMORY, AGENTKIT_TASK_TIMEOUT,
     AGENTKIT_SECRETS_FILE, AGENTKIT_INTEGRATIONS_FILE, AGENTKIT_MCP, AGENTKIT_ALLOW_HOSTS, AGENTKIT_PUBLIC_URL,
-    AGENTKIT_RATE_LIMITS, AGENTKIT_LOG_LEVEL. Stored secrets are sealed with AGENTKIT_SECRET_KEY, or the file
-    AGENTKIT_SECRET_KEY_FILE [default: <db>.key]. Model keys come from OPENAI_API_KEY and its kin; without any,
-    offline/extract answers.
+    AGENTKIT_APPROVAL_WEBHOOKS, AGENTKIT_APPROVAL_WEBHOOK_SECRET, AGENTKIT_RATE_LIMITS, AGENTKIT_CONSOLE (on or off),
+    AGENTKIT_LOG_LEVEL. Stored secrets are sealed with AGENTKIT_SECRET_KEY, or the file AGENTKIT_SECRET_KEY_FILE
+    [default: <db>.key]. Model keys come from OPENAI_API_KEY and its kin; without any, offline/extract answers.
 
     \b
     agentkit serve --db agentkit.db
@@ -140,7 +147,10 @@ def serve(
         mcp=mcp,
         allow_hosts=allow_host,
         public_url=public_url,
+        approval_webhooks=approval_webhook,
+        approval_webhook_secret=approval_webhook_secret,
         rate_limits=rate_limits,
+        console=False if no_console else None,
         log_level=log_level,
     )
     if config.rate_limits is None and config.api_keys:
@@ -159,19 +169,26 @@ class _Listening:
     model: str
 
     def as_json(self) -> str:
-        told = {"url": self.url, "port": self.port, "db": self.config.db, "model": self.model}
+        told: dict[str, Any] = {"url": self.url, "port": self.port, "db": self.config.db, "model": self.model}
+        told["console"] = self._console
         return json.dumps({**told, "needs_key": bool(self.config.api_keys), "version": __version__, "pid": os.getpid()})
 
     def as_text(self) -> str:
         key = 'api_key=os.environ["AGENTKIT_API_KEY"], ' if self.config.api_keys else ""
         kept = "in memory, gone when it stops" if self.config.db == ":memory:" else self.config.db
-        return (
-            f"agentkit {__version__} listens on {self.url}\n"
-            f"  database  {kept}\n"
-            f"  model     {self.model} (for agents that name none)\n"
-            f"  client    inference({key}base_url={self.url!r})\n"
-            "Ctrl-C stops it."
-        )
+        told = [
+            f"agentkit {__version__} listens on {self.url}",
+            f"  database  {kept}",
+            f"  model     {self.model} (for agents that name none)",
+            f"  client    inference({key}base_url={self.url!r})",
+            *([f"  console   {self._console}"] if self._console else []),
+            "Ctrl-C stops it.",
+        ]
+        return "\n".join(told)
+
+    @property
+    def _console(self) -> str | None:
+        return f"{self.url}/console" if self.config.console else None
 
 
 def _serve(config: ServerConfig, *, as_json: bool) -> int:
@@ -200,10 +217,12 @@ async def _run(config: ServerConfig, models: Models, *, as_json: bool) -> int:
             mcp=config.mcp,
             allow_hosts=config.allow_hosts,
             public_url=config.public_url or (None if config.host in ANY_ADDRESS else url),
+            approval_webhooks=config.approval_webhooks,
+            approval_webhook_secret=config.approval_webhook_secret,
             max_upload_bytes=config.max_upload_bytes,
         ) as platform:
             app = create_app(platform, config=config)
-            server = _server(app)
+            server = _server(app, is_behind_proxy=bool(config.public_url))
             listening = _Listening(config, url, port, models.resolve(None))
             with _signals(server) as caught:
                 sys.stdout.write((listening.as_json() if as_json else listening.as_text()) + "\n")
@@ -226,7 +245,8 @@ def import_uvicorn() -> Any:
     return uvicorn
 
 
-def _server(app: Any) -> uvicorn.Server:
+def _server(app: Any, *, is_behind_proxy: bool) -> uvicorn.Server:
+    """The server. `X-Forwarded-*` of a proxy on this machine count only where there is said to be one."""
     package = import_uvicorn()
 
     class Server(package.Server):  # type: ignore[name-defined,misc]  # the package is optional
@@ -249,6 +269,7 @@ def _server(app: Any) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=is_behind_proxy,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )

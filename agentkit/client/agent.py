@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar, overload
 
 from pydantic_core import to_json
 
-from agentkit.client import uploads
+from agentkit.client import decisions, uploads
 from agentkit.client.callbacks import Callbacks, ToolCallInfo
 from agentkit.client.conversation import Conversation
+from agentkit.client.decisions import AlwaysLike
 from agentkit.client.hooks import H, Hook, Registering
 from agentkit.client.results import WhenParked
 from agentkit.client.transport import AsyncTransport, Transport
@@ -24,10 +25,8 @@ from agentkit.tools.result import ToolOutput
 from agentkit.wire import (
     Chat,
     ChatMessage,
-    Decide,
     FileRef,
     Interrupt,
-    RejectTool,
     SubmitToolResult,
 )
 
@@ -224,15 +223,37 @@ class Agent(Generic[T]):
         """What waits for a person; `resource_id` is the invocation, `meta` holds tool name and arguments."""
         return self._transport.run(flows.pending_interrupts(self._conversation.known_chat(chat_id)))
 
-    def approve(self, invocation_id: str, args: Mapping[str, Any] | None = None, note: str = "") -> None:
-        """Approves a call, with other arguments where `args` is given. AlreadyResolvedError: somebody was first."""
-        told = {"arguments": dict(args) if args is not None else None, "note": note or None}
-        body = Decide.parse({name: value for name, value in told.items() if value is not None})
-        self._transport.send(api.INVOKE_TOOL.call(body, invocation_id=invocation_id))
+    def approve(
+        self,
+        invocation_id: str,
+        args: Mapping[str, Any] | None = None,
+        note: str = "",
+        *,
+        by: str | None = None,
+        always: AlwaysLike = None,
+        arguments_hash: str | None = None,
+    ) -> None:
+        """Approves a call, with other arguments where `args` is given. AlreadyResolvedError: somebody was first.
 
-    def reject(self, invocation_id: str, reason: str = "") -> None:
+        `by`: who decides, where the key does not prove it. `always`: True, or an `Always`: later calls need no approval
+        either. `arguments_hash`: of what was shown; ConflictError if the call is another one by now.
+        """
+        decided = decisions.approve(invocation_id, args, note, by=by, always=always, arguments_hash=arguments_hash)
+        self._transport.send(decided)
+
+    def reject(
+        self, invocation_id: str, reason: str = "", *, by: str | None = None, arguments_hash: str | None = None
+    ) -> None:
         """Rejects a call; the model reads the reason. AlreadyResolvedError: somebody was first."""
-        self._transport.send(api.REJECT_TOOL.call(RejectTool(reason=reason), invocation_id=invocation_id))
+        self._transport.send(decisions.reject(invocation_id, reason, by=by, arguments_hash=arguments_hash))
+
+    def answer(self, invocation_id: str, data: Any, note: str = "", *, by: str | None = None) -> None:
+        """Answers in the tool's place: the call is not run, and `data` (text, or any JSON) is its result.
+
+        Of a call whose outcome is unknown: what came of it. Raises UsageError where nothing is asked about the call.
+        """
+        chat_id = self._conversation.known_chat()
+        self._transport.run(decisions.answer(chat_id, invocation_id, data, note, by=by))
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -405,15 +426,37 @@ class AsyncAgent(Generic[T]):
         """What waits for a person; `resource_id` is the invocation, `meta` holds tool name and arguments."""
         return await self._transport.run(flows.pending_interrupts(self._conversation.known_chat(chat_id)))
 
-    async def approve(self, invocation_id: str, args: Mapping[str, Any] | None = None, note: str = "") -> None:
-        """Approves a call, with other arguments where `args` is given. AlreadyResolvedError: somebody was first."""
-        told = {"arguments": dict(args) if args is not None else None, "note": note or None}
-        body = Decide.parse({name: value for name, value in told.items() if value is not None})
-        await self._transport.send(api.INVOKE_TOOL.call(body, invocation_id=invocation_id))
+    async def approve(
+        self,
+        invocation_id: str,
+        args: Mapping[str, Any] | None = None,
+        note: str = "",
+        *,
+        by: str | None = None,
+        always: AlwaysLike = None,
+        arguments_hash: str | None = None,
+    ) -> None:
+        """Approves a call, with other arguments where `args` is given. AlreadyResolvedError: somebody was first.
 
-    async def reject(self, invocation_id: str, reason: str = "") -> None:
+        `by`: who decides, where the key does not prove it. `always`: True, or an `Always`: later calls need no approval
+        either. `arguments_hash`: of what was shown; ConflictError if the call is another one by now.
+        """
+        decided = decisions.approve(invocation_id, args, note, by=by, always=always, arguments_hash=arguments_hash)
+        await self._transport.send(decided)
+
+    async def reject(
+        self, invocation_id: str, reason: str = "", *, by: str | None = None, arguments_hash: str | None = None
+    ) -> None:
         """Rejects a call; the model reads the reason. AlreadyResolvedError: somebody was first."""
-        await self._transport.send(api.REJECT_TOOL.call(RejectTool(reason=reason), invocation_id=invocation_id))
+        await self._transport.send(decisions.reject(invocation_id, reason, by=by, arguments_hash=arguments_hash))
+
+    async def answer(self, invocation_id: str, data: Any, note: str = "", *, by: str | None = None) -> None:
+        """Answers in the tool's place: the call is not run, and `data` (text, or any JSON) is its result.
+
+        Of a call whose outcome is unknown: what came of it. Raises UsageError where nothing is asked about the call.
+        """
+        chat_id = self._conversation.known_chat()
+        await self._transport.run(decisions.answer(chat_id, invocation_id, data, note, by=by))
 
     # -- parts -----------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,15 @@ from agentkit.client.config import ClientConfig
 from agentkit.client.definition import Definition
 from agentkit.client.handlers import Handlers
 from agentkit.client.hooks import Hooks
+from agentkit.client.journal import Journal
+from agentkit.client.judging import Judges
 from agentkit.client.requests import KEY
 from agentkit.client.results import WhenParked
 from agentkit.errors import UsageError
-from agentkit.protocol.calls import Calls
+from agentkit.protocol.calls import Call, Calls
 from agentkit.protocol.link import Patience
 from agentkit.protocol.turn import TurnMachine
+from agentkit.protocol.verdicts import Verdicts
 from agentkit.wire import FileRef
 
 __all__ = ["Conversation"]
@@ -42,7 +45,9 @@ class Conversation(Generic[T]):
     context: Mapping[str, str] | None = None
     tool_timeout_seconds: float | None = None
     chat_id: str | None = None
+    journal: Journal = field(default_factory=Journal)
     calls: Calls = field(default_factory=Calls)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     cursor: int | None = None
     _active: Leavable | None = None
     _machine: TurnMachine | None = None
@@ -51,14 +56,18 @@ class Conversation(Generic[T]):
     def __post_init__(self) -> None:
         self.hooks = Hooks()
         self.handlers = Handlers(
-            self.definition.toolbox.everywhere(), timeout_seconds=self.tool_timeout_seconds, hooks=self.hooks
+            self.definition.toolbox.everywhere(),
+            timeout_seconds=self.tool_timeout_seconds,
+            hooks=self.hooks,
+            journal=self.journal,
         )
+        self.judges = Judges(self.definition.toolbox.judges)
 
     def reset(self) -> None:
         """Forgets the chat, and leaves a turn under way: the next message starts a new one."""
         with self._lock:
             active, self._active = self._active, None
-            self.chat_id, self.calls, self.cursor = None, Calls(), None
+            self.chat_id, self.calls, self.verdicts, self.cursor = None, Calls(), Verdicts(), None
             self._machine = None
         if active is not None:
             active.leave()
@@ -74,12 +83,18 @@ class Conversation(Generic[T]):
         self, text: str | None, attachments: Sequence[FileRef], *, stream: bool, when_parked: WhenParked
     ) -> TurnMachine:
         """The machine of the next turn; `text` None: of what the chat does already."""
+        for id_ in self.calls.of(Call.LEFT):
+            if self.handlers.is_resumable(id_):
+                self.calls.forget(id_)
         self._machine = TurnMachine(
             self.chat_id,
             None if text is None else self.body(text, attachments),
             tools=self.handlers.names(),
             tools_below=self.handlers.names_below(),
+            judges=self.judges.names(),
+            judges_below=self.judges.names_below(),
             calls=self.calls,
+            verdicts=self.verdicts,
             streams=stream,
             when_parked="wait" if when_parked == "wait" else "return",
             patience=self.patience(),

@@ -18,24 +18,36 @@ import anyio.lowlevel
 
 from agentkit.client.crew import Crew
 from agentkit.client.drive_sync import Input
-from agentkit.client.handlers import Handlers, Started
+from agentkit.client.handlers import Ending, Finished, Handlers, Started, Taken, Unknown
+from agentkit.client.judging import Judges
 from agentkit.client.loop import given_up_after, hear
-from agentkit.client.requests import fetch_chat, post_decision, post_result, post_run, stream_path
+from agentkit.client.requests import (
+    allow,
+    fetch_chat,
+    post_decision,
+    post_result,
+    post_run,
+    post_unknown,
+    stream_path,
+)
 from agentkit.client.transport import AsyncTransport
 from agentkit.client.uploads import attach
-from agentkit.errors import AgentKitError
+from agentkit.errors import AgentKitError, ConflictError
 from agentkit.protocol import api
 from agentkit.protocol.effects import (
+    Allow,
     CancelTool,
     CloseStream,
     Effect,
     Emit,
     FetchChat,
+    Judge,
     OpenStream,
     PostDecision,
     PostResult,
     PostRun,
     PostStop,
+    PostUnknown,
     RunTool,
     Settle,
     StartTimer,
@@ -54,8 +66,17 @@ LEAVE_SECONDS = 2.0
 class AsyncDrive:
     """One turn under way. `run` is the loop; `put` is called from the loop's thread."""
 
-    def __init__(self, transport: AsyncTransport, machine: TurnMachine, *, handlers: Handlers, story: Story) -> None:
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        machine: TurnMachine,
+        *,
+        handlers: Handlers,
+        story: Story,
+        judges: Judges | None = None,
+    ) -> None:
         self.machine = machine
+        self._judges = judges or Judges({})
         self.story = story
         self._transport = transport
         self._handlers = handlers
@@ -146,6 +167,12 @@ class AsyncDrive:
             case PostResult():
                 self._posting += 1
                 tasks.start_soon(self._post_result, effect)
+            case PostUnknown():
+                tasks.start_soon(self._post_unknown, effect)
+            case Judge():
+                tasks.start_soon(self._judge, effect)
+            case Allow():
+                tasks.start_soon(self._allow, effect)
             case PostDecision():
                 tasks.start_soon(self._post_decision, effect)
             case Emit() | RunTool() | Settle():
@@ -207,15 +234,48 @@ class AsyncDrive:
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(LEAVE_SECONDS, shield=True), suppress(AgentKitError):
                 await self._transport.send(call)  # the handler has run: once more, and its key makes that one answer
+                handlers.posted(id_)
             raise
         except AgentKitError as error:
             failure = error
+            if isinstance(error, ConflictError):
+                await self._note_posted(id_)  # it has another result
             self.put(lambda machine: machine.result_failed(effect.id, failure))
         else:
+            await self._note_posted(id_)
             self.put(lambda machine: machine.result_posted(effect.id))
         finally:
             self._posting -= 1
             self._posted.set()
+
+    async def _note_posted(self, invocation_id: str) -> None:
+        if self._handlers.journal.waits:
+            await self._crew.call(lambda: self._handlers.posted(invocation_id))
+        else:
+            self._handlers.posted(invocation_id)
+
+    async def _post_unknown(self, effect: PostUnknown) -> None:
+        untellable = self._handlers.error(effect.id, f"unknown outcome: {effect.note}")
+        try:
+            await self._transport.send(post_unknown(effect))
+        except AgentKitError as error:
+            failure = error
+            self.put(lambda machine: machine.unknown_failed(effect.id, failure, untellable))
+        else:
+            self.put(lambda machine: machine.unknown_told(effect.id))
+
+    async def _judge(self, effect: Judge) -> None:
+        needs_person = await self._judges.start(effect).run_async(self._crew)
+        self.put(lambda machine: machine.judged(effect.id, needs_person=needs_person))
+
+    async def _allow(self, effect: Allow) -> None:
+        try:
+            await self._transport.send(allow(effect))
+        except AgentKitError as error:
+            failure = error
+            self.put(lambda machine: machine.allow_failed(effect.id, failure))
+        else:
+            self.put(lambda machine: machine.allowed(effect.id))
 
     async def _post_decision(self, effect: PostDecision) -> None:
         try:
@@ -232,10 +292,19 @@ class AsyncDrive:
 
     async def _run_tool(self, started: Started, scope: anyio.CancelScope) -> None:
         with scope:
-            result = await started.run_async(self._crew, lambda files: self._transport.run(attach(files)))
-            self.put(lambda machine: machine.tool_finished(started.effect.id, result))
+            ending = await started.run_async(self._crew, lambda files: self._transport.run(attach(files)))
+            self.put(lambda machine: self._finish(machine, started, ending))
             if started.wants_stop:
                 self.put(lambda machine: machine.stop())
+
+    def _finish(self, machine: TurnMachine, started: Started, ending: Ending) -> list[Effect]:
+        match ending:
+            case Finished(result):
+                return machine.tool_finished(started.effect.id, result)
+            case Unknown(why):
+                return machine.tool_unknown(started.effect.id, why)
+            case Taken():
+                return machine.tool_taken(started.effect.id)
 
     def _progress(self, told: Emit) -> None:
         """A handler's word, from the loop's thread or another; nobody listens to one that was left behind."""

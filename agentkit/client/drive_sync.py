@@ -10,30 +10,44 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 
-from agentkit.client.handlers import Handlers, Started
+from agentkit.client.handlers import Ending, Finished, Handlers, Started, Taken, Unknown
+from agentkit.client.judging import Judges
 from agentkit.client.loop import Loop
-from agentkit.client.requests import fetch_chat, post_decision, post_result, post_run, stream_path
+from agentkit.client.requests import (
+    allow,
+    fetch_chat,
+    post_decision,
+    post_result,
+    post_run,
+    post_unknown,
+    stream_path,
+)
 from agentkit.client.transport import Transport
 from agentkit.client.uploads import attach
+from agentkit.errors import ConflictError
 from agentkit.protocol import api
 from agentkit.protocol.calls import Call
 from agentkit.protocol.effects import (
+    Allow,
     CancelTool,
     CloseStream,
     Effect,
     Emit,
     FetchChat,
+    Judge,
     OpenStream,
     PostDecision,
     PostResult,
     PostRun,
     PostStop,
+    PostUnknown,
     RunTool,
     Settle,
     StartTimer,
 )
 from agentkit.protocol.events import Story, TurnEvent
 from agentkit.protocol.turn import TurnMachine
+from agentkit.protocol.verdicts import Verdict
 
 __all__ = ["Drive"]
 
@@ -45,10 +59,19 @@ Input = Callable[[TurnMachine], list[Effect]]
 class Drive(Loop[TurnMachine]):
     """One turn under way. `events` is the loop; `put` may be called from any thread."""
 
-    def __init__(self, transport: Transport, machine: TurnMachine, *, handlers: Handlers, story: Story) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        machine: TurnMachine,
+        *,
+        handlers: Handlers,
+        story: Story,
+        judges: Judges | None = None,
+    ) -> None:
         super().__init__(transport, machine, name="turn")
         self.story = story
         self._handlers = handlers
+        self._judges = judges or Judges({})
         self._running: dict[str, Started] = {}
         self._posting: set[threading.Event] = set()
 
@@ -109,6 +132,21 @@ class Drive(Loop[TurnMachine]):
                     started.cancel()
             case PostResult():
                 self._post_result(effect)
+            case PostUnknown():
+                untellable = self._handlers.error(effect.id, f"unknown outcome: {effect.note}")
+                self._ask(
+                    lambda: self._transport.send(post_unknown(effect)),
+                    then=lambda machine, _: machine.unknown_told(effect.id),
+                    failed=lambda machine, error: machine.unknown_failed(effect.id, error, untellable),
+                )
+            case Judge():
+                self._judge(effect)
+            case Allow():
+                self._ask(
+                    lambda: self._transport.send(allow(effect)),
+                    then=lambda machine, _: machine.allowed(effect.id),
+                    failed=lambda machine, error: machine.allow_failed(effect.id, error),
+                )
             case PostDecision():
                 self._ask(
                     lambda: self._transport.send(post_decision(effect)),
@@ -126,9 +164,13 @@ class Drive(Loop[TurnMachine]):
         self._posting.add(done)
 
         def request() -> None:
+            handlers, id_ = self._handlers, effect.id
             try:
-                handlers, id_ = self._handlers, effect.id
                 self._transport.send(post_result(effect, failed=handlers.has_failed(id_), files=handlers.files(id_)))
+                handlers.posted(id_)
+            except ConflictError:
+                handlers.posted(id_)  # it has another result
+                raise
             finally:
                 self._posting.discard(done)
                 done.set()
@@ -146,23 +188,50 @@ class Drive(Loop[TurnMachine]):
             self.start_timer(f"tool {effect.id}", seconds, lambda machine: self._time_out(machine, started))
 
         def job() -> None:
-            result = started.run_sync(lambda files: self._transport.run(attach(files)))
-            self.put(lambda machine: self._finish(machine, started, result))
+            ending = started.run_sync(lambda files: self._transport.run(attach(files)))
+            self.put(lambda machine: self._finish(machine, started, ending))
 
         self._do(job)
 
-    def _finish(self, machine: TurnMachine, started: Started, result: str) -> list[Effect]:
+    def _finish(self, machine: TurnMachine, started: Started, ending: Ending) -> list[Effect]:
         """The first result counts: the handler's, or that it took too long."""
-        if machine.calls.get(started.effect.id) is not Call.RUNNING:
+        if not self._is_awaited(machine, started):
             return []
-        finished = machine.tool_finished(started.effect.id, result)
-        return [*finished, *machine.stop()] if started.wants_stop else finished
+        id_ = started.effect.id
+        match ending:
+            case Finished(result):
+                finished = machine.tool_finished(id_, result)
+                return [*finished, *machine.stop()] if started.wants_stop else finished
+            case Unknown(why):
+                return machine.tool_unknown(id_, why)
+            case Taken():
+                return machine.tool_taken(id_)
 
     def _time_out(self, machine: TurnMachine, started: Started) -> list[Effect]:
-        if machine.calls.get(started.effect.id) is not Call.RUNNING:
+        if not self._is_awaited(machine, started):
             return []
         started.cancel()
-        return self._finish(machine, started, started.timed_out())
+        return self._finish(machine, started, Finished(started.timed_out()))
+
+    def _is_awaited(self, machine: TurnMachine, started: Started) -> bool:
+        id_ = started.effect.id
+        return machine.calls.get(id_) is Call.RUNNING and self._running.get(id_) is started
+
+    def _judge(self, effect: Judge) -> None:
+        """The first verdict counts: the rule's, or that it took too long, which leaves the call to people."""
+        judging = self._judges.start(effect)
+
+        def job() -> None:
+            needs_person = judging.run_sync()
+            self.put(lambda machine: machine.judged(effect.id, needs_person=needs_person))
+
+        def time_out(machine: TurnMachine) -> list[Effect]:
+            if machine.verdicts.get(effect.id) is not Verdict.JUDGING:
+                return []
+            return machine.judged(effect.id, needs_person=judging.timed_out())
+
+        self.start_timer(f"judge {effect.id}", judging.timeout_seconds, time_out)
+        self._do(job)
 
     def _progress(self, told: Emit) -> None:
         self.put(lambda _: [told])

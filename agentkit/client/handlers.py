@@ -3,6 +3,9 @@
 Arguments that miss the schema, an exception, a result that JSON cannot carry, a time-out: each becomes
 `{"error": "..."}`, which the model reads, and the other tools of the turn go on (protocol.md 6.5). Files of a result
 are uploaded before it is posted.
+
+The journal (`journal.py`) is asked first. A call that has a result there is not made again; one that was begun and has
+none is made again where it is idempotent, or where its `reconcile` says that it was not done.
 """
 
 from __future__ import annotations
@@ -11,33 +14,58 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio
 from pydantic_core import to_json
 
 from agentkit.client.crew import Crew
 from agentkit.client.hooks import Hooks, after_call, before_call, settle, settle_async
+from agentkit.client.journal import Claim, Entry, Journal, JournalError
 from agentkit.errors import AgentKitError, ToolError, ToolResultError
 from agentkit.protocol.effects import Emit, RunTool
 from agentkit.tools.client import ClientTool
 from agentkit.tools.context import Progress, ToolContext, idempotency_key
+from agentkit.tools.reconciling import NOT_DONE
 from agentkit.tools.result import ToolOutput, result_text
 from agentkit.wire import FileRef
 
-__all__ = ["Handlers", "Started"]
+__all__ = ["Ending", "Finished", "Handlers", "Started", "Taken", "Unknown"]
 
 logger = logging.getLogger("agentkit.tools")
 
 FIRST_PAUSE_SECONDS: Final = 0.2  # before an idempotent handler that raised is tried again; doubled each time
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
+T = TypeVar("T")
 Tell = Callable[[Emit], None]
 Upload = Callable[[Sequence[Any]], list[FileRef]]
 AsyncUpload = Callable[[Sequence[Any]], Awaitable[list[FileRef]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The call has its result text."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It was begun before, and nobody can say what came of it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Another process that shares the journal runs it."""
+
+
+Ending: TypeAlias = Finished | Unknown | Taken
 
 
 class Handlers:
@@ -49,12 +77,16 @@ class Handlers:
         *,
         timeout_seconds: float | None = None,
         hooks: Hooks | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._tools = tools
         self.timeout_seconds = timeout_seconds
         self.hooks = hooks or Hooks()
+        self.journal = journal or Journal()
         self._failed: set[str] = set()
         self._files: dict[str, Sequence[FileRef]] = {}
+        self._attempts: dict[str, int] = {}  # of the calls that were started here
+        self._open: set[str] = set()  # those of them that another process ran, or whose outcome is unknown
 
     def names(self) -> frozenset[str]:
         """Which of the agent's own tools can be run here."""
@@ -74,6 +106,9 @@ class Handlers:
 
     def start(self, effect: RunTool, *, chat_id: str, tell: Tell) -> Started:
         """The call, ready to run."""
+        self.forget(effect.id)  # what an earlier attempt came to
+        self._open.discard(effect.id)
+        self._attempts[effect.id] = effect.attempt
         return Started(self._tools[effect.agent, effect.name], effect, effect.chat_id or chat_id, tell, self)
 
     def result(self, invocation_id: str, value: Any, files: Sequence[FileRef]) -> str:
@@ -82,6 +117,32 @@ class Handlers:
         if files:
             self._files[invocation_id] = files
         return text
+
+    def restored(self, invocation_id: str, entry: Entry) -> str:
+        """The result text of a call that was made before."""
+        if entry.failed:
+            self._failed.add(invocation_id)
+        if entry.files:
+            self._files[invocation_id] = entry.files
+        return entry.result
+
+    def left_open(self, invocation_id: str) -> None:
+        """Nothing was done about the call: the next turn looks again."""
+        self._open.add(invocation_id)
+
+    def posted(self, invocation_id: str) -> None:
+        """The platform took the call's result, or has another one."""
+        attempt = self._attempts.get(invocation_id)
+        if attempt is not None:
+            with _logged(invocation_id):
+                self.journal.posted(invocation_id, attempt)
+
+    def is_resumable(self, invocation_id: str) -> bool:
+        """Whether a call that was left has a result to post again, or is to be looked at again."""
+        attempt = self._attempts.get(invocation_id)
+        if attempt is None:
+            return False
+        return invocation_id in self._open or self.journal.is_unposted(invocation_id, attempt)
 
     def forget(self, invocation_id: str) -> None:
         """The call's result is taken back: neither its error nor its files count."""
@@ -108,6 +169,7 @@ class Started:
     wants_stop: bool = field(default=False)  # a hook of ours ends the run with this call
     _end_loop: Callable[[], object] | None = field(default=None, repr=False)
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    _is_claimed: bool = False
 
     @property
     def timeout_seconds(self) -> float | None:
@@ -123,44 +185,191 @@ class Started:
             with suppress(RuntimeError):  # it ended by itself
                 self._end_loop()
 
-    def run_sync(self, upload: Upload) -> str:
-        """Runs it in this thread, if hooks let it; an async handler gets an event loop of its own."""
-        hooks = self.handlers.hooks
-        denied = settle(before_call(hooks, self))
-        return settle(after_call(hooks, self, self._run_sync(upload))) if denied is None else denied
+    def run_sync(self, upload: Upload) -> Ending:
+        """Runs it in this thread, if journal and hooks let it; an async handler gets an event loop of its own."""
+        try:
+            return self._carried(self._look(), upload)
+        except JournalError as error:
+            return Finished(self._explain(error))
+        finally:
+            self._release()
 
-    async def run_async(self, crew: Crew, upload: AsyncUpload) -> str:
-        """Runs it in this task, if hooks let it, or on a thread of the crew where it is a plain function."""
-        hooks = self.handlers.hooks
-        denied = await settle_async(before_call(hooks, self))
-        if denied is not None:
-            return denied
-        result = await self._run_async(crew, upload)
-        return result if self.is_cancelled else await settle_async(after_call(hooks, self, result))
+    async def run_async(self, crew: Crew, upload: AsyncUpload) -> Ending:
+        """Runs it in this task, if journal and hooks let it; on a thread of the crew where it is a plain function."""
+        try:
+            return await self._carried_async(await self._noted(crew, self._look), crew, upload)
+        except JournalError as error:
+            return Finished(self._explain(error))
+        finally:
+            self._release()
 
     def timed_out(self) -> str:
         """The result of a call that took too long; its own, later one is ignored."""
         seconds = self.timeout_seconds
-        return self.handlers.error(self.effect.id, f"tool {self.tool.name!r} took longer than {seconds:g} s")
+        return self._kept(
+            self.handlers.error(self.effect.id, f"tool {self.tool.name!r} took longer than {seconds:g} s")
+        )
 
-    # -- parts -----------------------------------------------------------------------------------------------------
+    # -- from the journal to a result ------------------------------------------------------------------------------
+
+    def _carried(self, state: Claim, upload: Upload) -> Ending:
+        hooks = self.handlers.hooks
+        result: str | Unknown | None = None
+        match state:
+            case Claim.TAKEN:
+                return self._left(Taken())
+            case Claim.FINISHED:
+                result = self._restored()
+            case Claim.UNFINISHED:
+                if self._claim() is not state:
+                    return self._carried(self._look_again(), upload)
+                result = self._recovered(upload)
+            case Claim.NEW:
+                pass
+        if isinstance(result, Unknown):
+            return self._left(result)
+        if result is None:
+            denied = settle(before_call(hooks, self))
+            if denied is not None:
+                return Finished(denied)
+            if state is Claim.NEW and self._claim() is not state:
+                return self._carried(self._look_again(), upload)
+            result = self._run_sync(upload)
+        return Finished(settle(after_call(hooks, self, result)))
+
+    async def _carried_async(self, state: Claim, crew: Crew, upload: AsyncUpload) -> Ending:
+        hooks = self.handlers.hooks
+        result: str | Unknown | None = None
+        match state:
+            case Claim.TAKEN:
+                return self._left(Taken())
+            case Claim.FINISHED:
+                result = await self._noted(crew, self._restored)
+            case Claim.UNFINISHED:
+                if await self._noted(crew, self._claim) is not state:
+                    return await self._carried_async(await self._noted(crew, self._look_again), crew, upload)
+                result = await self._recovered_async(crew, upload)
+            case Claim.NEW:
+                pass
+        if isinstance(result, Unknown):
+            return self._left(result)
+        if result is None:
+            denied = await settle_async(before_call(hooks, self))
+            if denied is not None:
+                return Finished(denied)
+            if state is Claim.NEW and await self._noted(crew, self._claim) is not state:
+                return await self._carried_async(await self._noted(crew, self._look_again), crew, upload)
+            result = await self._run_async(crew, upload)
+        return Finished(result if self.is_cancelled else await settle_async(after_call(hooks, self, result)))
 
     def _run_sync(self, upload: Upload) -> str:
         try:
             value = self._value()
-            return self.handlers.result(self.effect.id, value, self._sent(value, upload))
+            return self._kept(self.handlers.result(self.effect.id, value, self._sent(value, upload)))
         except Exception as error:
-            return self._explain(error)
+            return self._kept(self._explain(error))
 
     async def _run_async(self, crew: Crew, upload: AsyncUpload) -> str:
         try:
             with anyio.move_on_after(self.timeout_seconds):
                 value = await self._value_async(crew)
-                return self.handlers.result(self.effect.id, value, await self._sent_async(value, upload))
+                result = self.handlers.result(self.effect.id, value, await self._sent_async(value, upload))
+                return await self._kept_async(crew, result)
         except Exception as error:
-            return self._explain(error)
+            return await self._kept_async(crew, self._explain(error))
         self.cancel()
-        return self.timed_out()
+        return await self._noted(crew, self.timed_out)
+
+    def _recovered(self, upload: Upload) -> str | Unknown | None:
+        """What came of a call that was begun before; None: it may be made again."""
+        if self.tool.builder.is_idempotent or not self.tool.reconciles:
+            return None if self.tool.builder.is_idempotent else Unknown(self._whereabouts())
+        try:
+            value = self._looked_up()
+            if inspect.isawaitable(value):
+                value = anyio.run(self._wait_for, value, backend="asyncio")
+            if value is NOT_DONE:
+                return None
+            return self._kept(self.handlers.result(self.effect.id, value, self._sent(value, upload)))
+        except Exception as error:
+            return self._unreconciled(error)
+
+    async def _recovered_async(self, crew: Crew, upload: AsyncUpload) -> str | Unknown | None:
+        if self.tool.builder.is_idempotent or not self.tool.reconciles:
+            return None if self.tool.builder.is_idempotent else Unknown(self._whereabouts())
+        try:
+            value = await crew.call(self._looked_up)
+            if inspect.isawaitable(value):
+                value = await value
+            if value is NOT_DONE:
+                return None
+            result = self.handlers.result(self.effect.id, value, await self._sent_async(value, upload))
+            return await self._kept_async(crew, result)
+        except Exception as error:
+            return self._unreconciled(error)
+
+    def _looked_up(self) -> Any:
+        """What the tool's own `reconcile` finds, by the key that the call was begun with."""
+        key = self.handlers.journal.key(self.effect.id, self.effect.attempt)
+        return self.tool.reconcile_call(self.effect.args, self._context(key))
+
+    def _unreconciled(self, error: Exception) -> Unknown:
+        logger.warning("call %s: reconcile of %s raised", self.effect.id, self.tool.name, exc_info=error)
+        return Unknown(f"{self._whereabouts()}; looking it up failed: {type(error).__name__}: {error}")
+
+    def _whereabouts(self) -> str:
+        return "the program that began it ended before it had a result, so the call may have been made"
+
+    def _left(self, ending: Unknown | Taken) -> Ending:
+        self.handlers.left_open(self.effect.id)
+        return ending
+
+    # -- the journal -----------------------------------------------------------------------------------------------
+
+    async def _noted(self, crew: Crew, step: Callable[[], T]) -> T:
+        """A step of the journal: on a thread where it writes to a disk, and to its end."""
+        if self.handlers.journal.waits:
+            with anyio.CancelScope(shield=True):
+                return await crew.call(step)
+        return step()
+
+    def _look(self) -> Claim:
+        return self.handlers.journal.look(self.effect.id, self.effect.attempt)
+
+    def _look_again(self) -> Claim:
+        self._release()
+        return self._look()
+
+    def _claim(self) -> Claim:
+        found = self.handlers.journal.claim(
+            self.effect.id, self.effect.attempt, tool=self.tool.name, key=self._context().idempotency_key
+        )
+        self._is_claimed = found in (Claim.NEW, Claim.UNFINISHED)
+        return found
+
+    def _release(self) -> None:
+        if self._is_claimed:
+            self._is_claimed = False
+            self.handlers.journal.release(self.effect.id, self.effect.attempt)
+
+    def _restored(self) -> str:
+        entry = self.handlers.journal.entry(self.effect.id, self.effect.attempt)
+        if entry is None:
+            raise JournalError(f"the journal lost the result of call {self.effect.id!r}")
+        return self.handlers.restored(self.effect.id, entry)
+
+    def _kept(self, result: str) -> str:
+        """The result, once the journal has it."""
+        id_ = self.effect.id
+        with _logged(id_):
+            entry = Entry(result, self.handlers.has_failed(id_), self.handlers.files(id_))
+            self.handlers.journal.finish(id_, self.effect.attempt, entry)
+        return result
+
+    async def _kept_async(self, crew: Crew, result: str) -> str:
+        return await self._noted(crew, lambda: self._kept(result))
+
+    # -- calling it ------------------------------------------------------------------------------------------------
 
     def _value(self) -> Any:
         """What the handler returns, after as many attempts as it allows."""
@@ -193,8 +402,20 @@ class Started:
     async def _once_async(self, crew: Crew) -> Any:
         if self.tool.is_async:
             return await self._call()
-        value = await crew.call(self._call)
+        self.handlers.journal.hold(self.effect.id, self.effect.attempt)
+        value = await crew.call(self._call_to_its_end)
         return await value if inspect.isawaitable(value) else value
+
+    def _call_to_its_end(self) -> Any:
+        """The call on a thread that nobody may wait for any more: the journal hears of its result all the same."""
+        try:
+            value = self._call()
+            if not inspect.isawaitable(value) and not (isinstance(value, ToolOutput) and value.files):
+                with suppress(ToolResultError):  # it is said where somebody waits
+                    self._kept(self.handlers.result(self.effect.id, value, ()))
+            return value
+        finally:
+            self.handlers.journal.release(self.effect.id, self.effect.attempt)
 
     def _sent(self, value: Any, upload: Upload) -> list[FileRef]:
         """The files of a result, uploaded."""
@@ -220,18 +441,19 @@ class Started:
         logger.info("call %s: tool %s raised; again in %g s", self.effect.id, self.tool.name, pause, exc_info=error)
 
     def _call(self) -> Any:
-        name, args = self.tool.name, self.effect.args
-        key = idempotency_key(self.chat_id, self.effect.id, name, args)
-        logger.debug("call %s of tool %s", self.effect.id, name)
-        context = ToolContext(
+        logger.debug("call %s of tool %s", self.effect.id, self.tool.name)
+        return self.tool.call(self.effect.args, self._context())
+
+    def _context(self, key: str | None = None) -> ToolContext:
+        name = self.tool.name
+        return ToolContext(
             chat_id=self.chat_id,
             invocation_id=self.effect.id,
             tool_name=name,
-            idempotency_key=key,
+            idempotency_key=key or idempotency_key(self.chat_id, self.effect.id, name, self.effect.args),
             is_cancelled=lambda: self.is_cancelled,
             on_progress=self._progress,
         )
-        return self.tool.call(args, context)
 
     def _progress(self, progress: Progress) -> None:
         told = {"message": progress.message, "fraction": progress.fraction, "data": progress.data}
@@ -252,6 +474,15 @@ class Started:
             if self.is_cancelled:
                 scope.cancel()
             return await value
+
+
+@contextmanager
+def _logged(invocation_id: str) -> Generator[None]:
+    """The call has been made: that the journal fails then must not cost its result."""
+    try:
+        yield
+    except JournalError as error:
+        logger.error("call %s: %s", invocation_id, error)
 
 
 def _not_sent(error: Exception) -> ToolResultError:

@@ -13,6 +13,8 @@ from agentkit.client.apps import Apps, AsyncApps
 from agentkit.client.config import ClientConfig, configure
 from agentkit.client.credentials import AsyncIntegrations, AsyncSecrets, Integrations, Secrets
 from agentkit.client.files import AsyncFiles, Files
+from agentkit.client.interrupts import AsyncInterrupts, Interrupts
+from agentkit.client.journal import Kept, journal_of
 from agentkit.client.resources import Agents, AsyncAgents
 from agentkit.client.sessions import AsyncSession, AsyncSessions, Opening, Session, SessionOptions, Sessions
 from agentkit.client.task_requests import ListenOptions, RunOptions, WatchOptions
@@ -38,6 +40,7 @@ class Inference:
     apps: Apps
     files: Files
     integrations: Integrations
+    interrupts: Interrupts
     secrets: Secrets
     sessions: Sessions
     tasks: Tasks
@@ -50,6 +53,7 @@ class Inference:
         stream: bool = True,
         poll_interval_ms: float | None = None,
         timeout_seconds: float | None = None,
+        journal: Kept | None = None,
         config: ClientConfig | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -57,10 +61,13 @@ class Inference:
             api_key, base_url, stream=stream, poll_interval_ms=poll_interval_ms, timeout_seconds=timeout_seconds
         )
         self._transport = Transport(self.config, transport=transport)
-        self.agents = Agents(self._transport)
+        self._journal = journal_of(journal)
+        self._owns_journal = self._journal is not journal
+        self.agents = Agents(self._transport, self._journal)
         self.apps = Apps(self._transport)
         self.files = Files(self._transport)
         self.integrations = Integrations(self._transport)
+        self.interrupts = Interrupts(self._transport)
         self.secrets = Secrets(self._transport)
         self.sessions = Sessions(self._transport)
         self.tasks = Tasks(self._transport)
@@ -85,6 +92,7 @@ class Inference:
         tools: Sequence[Any] = (),
         output_type: type[T],
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[T]: ...
 
     @overload
@@ -96,6 +104,7 @@ class Inference:
         tools: Sequence[Any] = (),
         output_type: None = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[Any]: ...
 
     def agent(
@@ -106,10 +115,16 @@ class Inference:
         tools: Sequence[Any] = (),
         output_type: Any = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[Any]:
         """A conversation with an agent; the same as `client.agents.create`."""
         return self.agents.create(
-            agent, context=context, tools=tools, output_type=output_type, tool_timeout_seconds=tool_timeout_seconds
+            agent,
+            context=context,
+            tools=tools,
+            output_type=output_type,
+            tool_timeout_seconds=tool_timeout_seconds,
+            journal=journal,
         )
 
     def session(
@@ -168,6 +183,8 @@ class Inference:
     def close(self) -> None:
         """Closes the connections."""
         self._transport.close()
+        if self._owns_journal:
+            self._journal.close()
 
 
 class AsyncInference:
@@ -177,6 +194,7 @@ class AsyncInference:
     apps: AsyncApps
     files: AsyncFiles
     integrations: AsyncIntegrations
+    interrupts: AsyncInterrupts
     secrets: AsyncSecrets
     sessions: AsyncSessions
     tasks: AsyncTasks
@@ -189,6 +207,7 @@ class AsyncInference:
         stream: bool = True,
         poll_interval_ms: float | None = None,
         timeout_seconds: float | None = None,
+        journal: Kept | None = None,
         config: ClientConfig | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -196,10 +215,13 @@ class AsyncInference:
             api_key, base_url, stream=stream, poll_interval_ms=poll_interval_ms, timeout_seconds=timeout_seconds
         )
         self._transport = AsyncTransport(self.config, transport=transport)
-        self.agents = AsyncAgents(self._transport)
+        self._journal = journal_of(journal)
+        self._owns_journal = self._journal is not journal
+        self.agents = AsyncAgents(self._transport, self._journal)
         self.apps = AsyncApps(self._transport)
         self.files = AsyncFiles(self._transport)
         self.integrations = AsyncIntegrations(self._transport)
+        self.interrupts = AsyncInterrupts(self._transport)
         self.secrets = AsyncSecrets(self._transport)
         self.sessions = AsyncSessions(self._transport)
         self.tasks = AsyncTasks(self._transport)
@@ -224,6 +246,7 @@ class AsyncInference:
         tools: Sequence[Any] = (),
         output_type: type[T],
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[T]: ...
 
     @overload
@@ -235,6 +258,7 @@ class AsyncInference:
         tools: Sequence[Any] = (),
         output_type: None = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[Any]: ...
 
     def agent(
@@ -245,10 +269,16 @@ class AsyncInference:
         tools: Sequence[Any] = (),
         output_type: Any = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[Any]:
         """A conversation with an agent; the same as `client.agents.create`. Not awaited."""
         return self.agents.create(
-            agent, context=context, tools=tools, output_type=output_type, tool_timeout_seconds=tool_timeout_seconds
+            agent,
+            context=context,
+            tools=tools,
+            output_type=output_type,
+            tool_timeout_seconds=tool_timeout_seconds,
+            journal=journal,
         )
 
     def session(
@@ -306,6 +336,8 @@ class AsyncInference:
     async def close(self) -> None:
         """Closes the connections."""
         await self._transport.aclose()
+        if self._owns_journal:
+            self._journal.close()
 
 
 def inference(
@@ -315,10 +347,20 @@ def inference(
     stream: bool = True,
     poll_interval_ms: float | None = None,
     timeout_seconds: float | None = None,
+    journal: Kept | None = None,
 ) -> Inference:
-    """A client. What is not given comes from `INFERENCE_API_KEY` and `AGENTKIT_BASE_URL`."""
+    """A client. What is not given comes from `INFERENCE_API_KEY` and `AGENTKIT_BASE_URL`.
+
+    `journal`: the file in which calls of client tools are noted, so that none is made twice although this program dies;
+    without, they are noted in memory. See `Journal`.
+    """
     return Inference(
-        api_key, base_url, stream=stream, poll_interval_ms=poll_interval_ms, timeout_seconds=timeout_seconds
+        api_key,
+        base_url,
+        stream=stream,
+        poll_interval_ms=poll_interval_ms,
+        timeout_seconds=timeout_seconds,
+        journal=journal,
     )
 
 
@@ -329,8 +371,14 @@ def async_inference(
     stream: bool = True,
     poll_interval_ms: float | None = None,
     timeout_seconds: float | None = None,
+    journal: Kept | None = None,
 ) -> AsyncInference:
     """The async twin of `inference`. Not awaited."""
     return AsyncInference(
-        api_key, base_url, stream=stream, poll_interval_ms=poll_interval_ms, timeout_seconds=timeout_seconds
+        api_key,
+        base_url,
+        stream=stream,
+        poll_interval_ms=poll_interval_ms,
+        timeout_seconds=timeout_seconds,
+        journal=journal,
     )

@@ -8,11 +8,29 @@ from typing import Any
 
 from agentkit.client.config import ClientConfig
 from agentkit.protocol import api, flows
-from agentkit.protocol.effects import FetchChat, OpenStream, PostDecision, PostResult, PostRun
+from agentkit.protocol.effects import (
+    Allow,
+    FetchChat,
+    OpenStream,
+    PostDecision,
+    PostResult,
+    PostRun,
+    PostUnknown,
+)
 from agentkit.protocol.endpoint import Call
-from agentkit.wire import Decide, FileRef, RejectTool, RunAgentRequest, SubmitToolResult
+from agentkit.wire import (
+    Decide,
+    FileRef,
+    Interrupt,
+    RejectTool,
+    ResolveInterrupt,
+    RunAgentRequest,
+    SubmitToolResult,
+    ToolInvocation,
+    UnknownOutcome,
+)
 
-__all__ = ["fetch_chat", "post_decision", "post_result", "post_run", "stream_path"]
+__all__ = ["allow", "fetch_chat", "post_decision", "post_result", "post_run", "post_unknown", "stream_path"]
 
 KEY = "idempotency_key"  # of a turn's body: taken out before it travels
 
@@ -35,11 +53,26 @@ def post_result(effect: PostResult, *, failed: bool, files: Sequence[FileRef] = 
 
 def post_decision(effect: PostDecision) -> Call[Any]:
     """POST /tools/{id}/invoke or /reject."""
+    proof = {"arguments_hash": effect.arguments_hash, "by": effect.by}
     if effect.approve:
-        body = {"note": effect.note or None, "arguments": effect.args}
+        body = {"note": effect.note or None, "arguments": effect.args, "always": effect.always, **proof}
         told = {name: value for name, value in body.items() if value is not None}
         return api.INVOKE_TOOL.call(Decide.parse(told), invocation_id=effect.id)
-    return api.REJECT_TOOL.call(RejectTool(reason=effect.note), invocation_id=effect.id)
+    told = {name: value for name, value in proof.items() if value is not None}
+    return api.REJECT_TOOL.call(RejectTool.parse({"reason": effect.note, **told}), invocation_id=effect.id)
+
+
+def post_unknown(effect: PostUnknown) -> Call[ToolInvocation]:
+    """POST /tools/{id}/unknown; said twice it is one question."""
+    body = UnknownOutcome(attempt=effect.attempt, note=effect.note)
+    return api.UNKNOWN_OUTCOME.call(body, invocation_id=effect.id).keyed(f"unknown-{effect.id}-{effect.attempt}")
+
+
+def allow(effect: Allow) -> Call[Interrupt]:
+    """POST /interrupts/{id}/resolve: by its id, so that no other question about the same call is answered."""
+    body = {"decision": "allow", "note": effect.note, "arguments_hash": effect.arguments_hash or None}
+    told = ResolveInterrupt.parse({name: value for name, value in body.items() if value is not None})
+    return api.RESOLVE_INTERRUPT.call(told, interrupt_id=effect.id).keyed(f"rule-{effect.id}")
 
 
 def fetch_chat(effect: FetchChat) -> flows.Flow[tuple[dict[str, Any], list[Any] | None, list[dict[str, Any]]]]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from agentkit.client.agent import Agent, AsyncAgent
 from agentkit.client.conversation import Conversation
 from agentkit.client.definition import Definition
+from agentkit.client.journal import Journal, Kept, journal_of
 from agentkit.client.listing import list_request
 from agentkit.client.transport import AsyncTransport, Transport
 from agentkit.protocol import api
@@ -28,6 +29,7 @@ def conversation(
     tools: Sequence[Any],
     output_type: Any,
     tool_timeout_seconds: float | None,
+    journal: Journal,
     chat_id: str | None = None,
 ) -> Conversation[Any]:
     """The conversation of an agent's definition."""
@@ -36,6 +38,7 @@ def conversation(
         Definition.of(agent, tools=tools, output_type=output_type),
         context=dict(context) if context else None,
         tool_timeout_seconds=tool_timeout_seconds,
+        journal=journal,
         chat_id=chat_id,
     )
 
@@ -51,8 +54,9 @@ def stored(config: Any, *, name: str, namespace: str | None, agent_id: str | Non
 class Agents:
     """`client.agents`: conversations with agents, and the stored ones."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, journal: Journal | None = None) -> None:
         self._transport = transport
+        self._journal = journal_of(journal)
 
     @overload
     def create(
@@ -63,6 +67,7 @@ class Agents:
         tools: Sequence[Any] = (),
         output_type: type[T],
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[T]: ...
 
     @overload
@@ -74,6 +79,7 @@ class Agents:
         tools: Sequence[Any] = (),
         output_type: None = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[Any]: ...
 
     def create(
@@ -84,11 +90,13 @@ class Agents:
         tools: Sequence[Any] = (),
         output_type: Any = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[Any]:
         """A conversation with a stored agent (`namespace/name@version`) or an ad-hoc one (a config).
 
         `tools`: more client tools with their handlers. `context`: variables of the chat, fixed when it begins.
-        `output_type`: what `run` returns; its schema goes to the agent, whose finish tool is switched on.
+        `output_type`: what `run` returns; its schema goes to the agent, whose finish tool is switched on. `journal`:
+        where calls of client tools are noted, if not where this client notes them (see `Journal`).
         """
         return Agent(
             self._transport,
@@ -99,6 +107,7 @@ class Agents:
                 tools=tools,
                 output_type=output_type,
                 tool_timeout_seconds=tool_timeout_seconds,
+                journal=self._journal if journal is None else journal_of(journal),
             ),
         )
 
@@ -110,6 +119,7 @@ class Agents:
         tools: Sequence[Any] = (),
         output_type: Any = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> Agent[Any]:
         """The conversation of a chat that exists, in any process: `resume(id, tools=[...]).resume().result()`.
 
@@ -124,6 +134,7 @@ class Agents:
                 tools=tools,
                 output_type=output_type,
                 tool_timeout_seconds=tool_timeout_seconds,
+                journal=self._journal if journal is None else journal_of(journal),
                 chat_id=chat_id,
             ),
         )
@@ -152,8 +163,9 @@ class Agents:
 class AsyncAgents:
     """The async twin of `Agents`; `create` and `resume` wait for nothing and are not awaited."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
+    def __init__(self, transport: AsyncTransport, journal: Journal | None = None) -> None:
         self._transport = transport
+        self._journal = journal_of(journal)
 
     @overload
     def create(
@@ -164,6 +176,7 @@ class AsyncAgents:
         tools: Sequence[Any] = (),
         output_type: type[T],
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[T]: ...
 
     @overload
@@ -175,6 +188,7 @@ class AsyncAgents:
         tools: Sequence[Any] = (),
         output_type: None = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[Any]: ...
 
     def create(
@@ -185,6 +199,7 @@ class AsyncAgents:
         tools: Sequence[Any] = (),
         output_type: Any = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[Any]:
         """See `Agents.create`."""
         return AsyncAgent(
@@ -196,6 +211,7 @@ class AsyncAgents:
                 tools=tools,
                 output_type=output_type,
                 tool_timeout_seconds=tool_timeout_seconds,
+                journal=self._journal if journal is None else journal_of(journal),
             ),
         )
 
@@ -207,6 +223,7 @@ class AsyncAgents:
         tools: Sequence[Any] = (),
         output_type: Any = None,
         tool_timeout_seconds: float | None = None,
+        journal: Kept | None = None,
     ) -> AsyncAgent[Any]:
         """See `Agents.resume`."""
         return AsyncAgent(
@@ -218,6 +235,7 @@ class AsyncAgents:
                 tools=tools,
                 output_type=output_type,
                 tool_timeout_seconds=tool_timeout_seconds,
+                journal=self._journal if journal is None else journal_of(journal),
                 chat_id=chat_id,
             ),
         )

@@ -48,7 +48,7 @@ class _Turn(Generic[T]):
         self._conversation = conversation
         self._ask = ask
         self._fold: Fold[T] = Fold(conversation.definition)
-        self._story = Story(chat_id=conversation.chat_id, sends=ask.text is not None)
+        self._story = Story(chat_id=conversation.chat_id, sends=ask.text is not None, verdicts=conversation.verdicts)
         self._stop_wanted = False  # before there was anything to stop
         self._watched = Watched(conversation.hooks)
 
@@ -168,7 +168,11 @@ class Turn(_Turn[T]):
             settle(self._starting())
             begin = self._prepare(self._transport.run(attach(self._ask.files)))
             drive = self._drive = Drive(
-                self._transport, self._machine, handlers=self._conversation.handlers, story=self._story
+                self._transport,
+                self._machine,
+                handlers=self._conversation.handlers,
+                story=self._story,
+                judges=self._conversation.judges,
             )
             if self._stop_wanted:
                 self.stop()
@@ -206,7 +210,11 @@ class AsyncTurn(_Turn[T]):
             await settle_async(self._starting())
             begin = self._prepare(await self._transport.run(attach(self._ask.files)))
             self._drive = AsyncDrive(
-                self._transport, self._machine, handlers=self._conversation.handlers, story=self._story
+                self._transport,
+                self._machine,
+                handlers=self._conversation.handlers,
+                story=self._story,
+                judges=self._conversation.judges,
             )
             tell, listen = anyio.create_memory_object_stream[TurnEvent](0)
             self._told = listen

@@ -13,6 +13,7 @@ from agentkit.wire import (
     Agent,
     AgentVersion,
     AlwaysAllow,
+    AlwaysAllowOption,
     ApiKey,
     App,
     AppSession,
@@ -32,6 +33,7 @@ from agentkit.wire import (
     CursorListRequest,
     Decide,
     DeletedFiles,
+    Explanation,
     FileRecord,
     Integration,
     InternalToolInfo,
@@ -54,6 +56,8 @@ from agentkit.wire import (
     TaskFile,
     TaskLogs,
     TaskTimings,
+    ToolInvocation,
+    UnknownOutcome,
     UpdateSecret,
 )
 
@@ -154,6 +158,15 @@ SUBMIT_TOOL_RESULT = Endpoint(
     query=("token",),
     takes_key=True,
 )
+UNKNOWN_OUTCOME = Endpoint(
+    "POST",
+    "/tools/{invocation_id}/unknown",
+    "Say that a client tool was begun, and that nobody knows what came of it",
+    UnknownOutcome,
+    ToolInvocation,
+    scope="conversations:write",
+    takes_key=True,
+)
 INVOKE_TOOL = Endpoint(
     "POST", "/tools/{invocation_id}/invoke", "Approve a call", Decide, NoneType, scope="approvals:write", takes_key=True
 )
@@ -173,6 +186,49 @@ ALWAYS_ALLOW = Endpoint(
     AlwaysAllow,
     NoneType,
     scope="approvals:write",
+)
+ALWAYS_ALLOW_OPTIONS = Endpoint(
+    "GET",
+    "/chats/{chat_id}/tools/{invocation_id}/always-allow/options",
+    "The rules that would allow this call",
+    NoneType,
+    list[AlwaysAllowOption],
+    scope="conversations:read",
+)
+EXPLAIN_CALL = Endpoint(
+    "POST",
+    "/chats/{chat_id}/tools/{invocation_id}/explain",
+    "An account of the call, for the person who is asked",
+    NoneType,
+    Explanation,
+    scope="conversations:read",
+)
+LIST_INTERRUPTS = Endpoint(
+    "GET",
+    "/interrupts",
+    "The inbox: what people are asked, in every chat, what waits longest first",
+    NoneType,
+    Page[Interrupt],
+    scope="conversations:read",
+    query=("status", "reason", "chat_id", "tool", "mine", "order", "limit", "cursor"),
+)
+STREAM_INTERRUPTS = Endpoint(
+    "GET",
+    "/interrupts/stream",
+    "What waits, then every change of every question, as NDJSON or SSE",
+    NoneType,
+    NoneType,
+    scope="conversations:read",
+    query=("after", "mine"),
+    is_stream=True,
+)
+GET_INTERRUPT = Endpoint(
+    "GET",
+    "/interrupts/{interrupt_id}",
+    "One question, with what a person needs to know to answer it",
+    NoneType,
+    Interrupt,
+    scope="conversations:read",
 )
 RESOLVE_INTERRUPT = Endpoint(
     "POST",

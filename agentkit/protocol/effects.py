@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
+    "Allow",
     "CancelTool",
     "CloseStream",
     "Effect",
@@ -19,6 +20,7 @@ __all__ = [
     "FetchChat",
     "FetchStatus",
     "FetchTask",
+    "Judge",
     "OpenStream",
     "OpenTaskStream",
     "Outcome",
@@ -28,6 +30,7 @@ __all__ = [
     "PostRun",
     "PostStop",
     "PostTask",
+    "PostUnknown",
     "RunTool",
     "Settle",
     "StartTimer",
@@ -44,7 +47,7 @@ for a person, and the caller asked to have control back."""
 TaskOutcome: TypeAlias = Literal["completed", "failed", "cancelled", "refused", "lost", "left"]
 """How watching a task ends; cancelled has two l here, as on the wire (protocol.md 2.4)."""
 
-EmitKind: TypeAlias = Literal["wire", "parked", "unparked", "tool_call", "progress", "error", "link", "update"]
+EmitKind: TypeAlias = Literal["wire", "parked", "unparked", "asked", "tool_call", "progress", "error", "link", "update"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ class FetchChat:
 class RunTool:
     """Call the local handler, off the reader. Input: `tool_finished(id, result)`; an exception is a result too.
 
-    Of a call in the chat of an agent below this one: that chat, and as `agent` the tool that this agent asked it with.
+    Where it was begun before: `tool_unknown(id, why)` if nobody can say what came of it, `tool_taken(id)` if another
+    process runs it. Of a call in the chat of an agent below this one: that chat, and as `agent` the tool that this
+    agent asked it with. `attempt`: the platform's count, 0 where it has none.
     """
 
     id: str
@@ -133,6 +138,35 @@ class RunTool:
     invocation: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     chat_id: str | None = None
     agent: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask the program's rule whether a person is needed for this call, off the reader.
+
+    Input: `judged(id, needs_person=...)`; a rule that raises, or takes too long, needs one. `id` is the question's;
+    `agent` as in `RunTool`.
+    """
+
+    id: str
+    invocation_id: str
+    name: str
+    args: Mapping[str, Any]
+    chat_id: str
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """POST /interrupts/{id}/resolve: what the rule allowed, with what it was shown.
+
+    Input: `allowed(id)` or `allow_failed(id, error)`.
+    """
+
+    id: str
+    arguments_hash: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +188,32 @@ class PostResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PostUnknown:
+    """POST /tools/{id}/unknown: this attempt was begun, and nobody can say what came of it.
+
+    Input: `unknown_told(id)` or `unknown_failed(id, error, result)`, with the text to post where the platform has no
+    such endpoint.
+    """
+
+    id: str
+    attempt: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class PostDecision:
-    """POST /tools/{id}/invoke or /reject. Input: `decision_failed(id, error)`, or nothing."""
+    """POST /tools/{id}/invoke or /reject. Input: `decision_failed(id, error)`, or nothing.
+
+    `arguments_hash`: of what was shown. `always`: the wire form of an `Always`. `by`: who decides.
+    """
 
     id: str
     approve: bool
     args: Mapping[str, Any] | None = None
     note: str = ""
+    arguments_hash: str | None = None
+    always: Mapping[str, Any] | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +255,7 @@ class Emit:
     | wire | what the stream said (or, with `fetched`, a GET): `event` is its name, `cursor` its place in the log, `fields` the changed members of a partial object |
     | parked | `{"run", "interrupts", "invocations"}`: a person is waited for; again when what is waited for changes |
     | unparked | `{"run"}`: it goes on |
+    | asked | an interrupt that the program's own rule was asked about, and a person has to answer after all |
     | tool_call | a client-tool invocation that nobody here handles; `submit(id, result)` answers it |
     | progress | `{"invocation_id", "message", "fraction", "data"}`: a local handler's word; made by the driver, no machine does |
     | error | an exception that does not end the turn |
@@ -239,9 +293,12 @@ Effect: TypeAlias = (
     | PostRun
     | PostStop
     | PostResult
+    | PostUnknown
     | PostDecision
     | FetchChat
     | RunTool
+    | Judge
+    | Allow
     | CancelTool
     | Emit
     | Settle

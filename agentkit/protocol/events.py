@@ -26,6 +26,7 @@ from agentkit.protocol.deltas import Accumulator, Applied
 from agentkit.protocol.effects import Emit, RunTool, Settle
 from agentkit.protocol.lines import is_object
 from agentkit.protocol.news import RUN_PHASES, Phase
+from agentkit.protocol.verdicts import Verdicts
 from agentkit.wire import AgentRun, Chat, ChatMessage, Interrupt, ToolCall, ToolInvocation, is_message_ready
 
 __all__ = [
@@ -292,13 +293,15 @@ class Story:
     """Makes events out of emits. One per turn; pure, but for what it remembers of the messages.
 
     `sends`: the turn sends a message, so what is finished before the platform took it may be an earlier turn's.
-    `is_child`: it is told inside another one, of the chat of an agent below.
+    `is_child`: it is told inside another one, of the chat of an agent below. `verdicts`: of the program's own rules;
+    what they answer is not asked of a person, and so not told.
     """
 
     chat_id: str | None = None
     sends: bool = False
     is_child: bool = False
     run_id: str | None = None
+    verdicts: Verdicts = field(default_factory=Verdicts)
     _seq: int = 0
     _started: bool = False
     _spoken: dict[str, _Spoken] = field(default_factory=dict[str, _Spoken])
@@ -346,6 +349,8 @@ class Story:
                 yield LinkChanged(**self._head(), state=emit.data["state"], was=emit.data["was"])
             case "parked":
                 yield from self._asked([Interrupt.parse(each) for each in emit.data["interrupts"]])
+            case "asked":
+                yield from self._asked([Interrupt.parse(emit.data)])
             case "unparked" | "update":
                 pass  # the interrupts themselves tell it, through the chat
 
@@ -531,7 +536,7 @@ class Story:
                 yield ApprovalRequested(**self._head(), interrupt=interrupt)
 
     def _interrupts(self, pending: list[Interrupt]) -> Iterator[TurnEvent]:
-        now = {each.id: each for each in pending if each.status == "pending"}
+        now = {each.id: each for each in pending if each.status == "pending" and not self.verdicts.is_ours(each.id)}
         for id_, interrupt in list(self._open.items()):
             if id_ not in now:
                 del self._open[id_]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from agentkit.protocol.calls import Call, Calls
 from agentkit.protocol.news import Accepted, Invocation, Message, Object, Phase, Reading
+from agentkit.protocol.verdicts import Verdicts
 
 __all__ = ["Facts"]
 
@@ -17,6 +18,7 @@ class Facts:
 
     `follows`: the chat had turns before, so an idle reading may be theirs. `attached`: we sent nothing; whatever the
     chat does is ours. `proof`: the first fetch that knows whether the run is over, once we saw it begin or answer.
+    `verdicts`: what the program's own rules say of what is asked; no person is waited for while they do.
     """
 
     follows: bool = False
@@ -32,6 +34,7 @@ class Facts:
     invocations: dict[str, Invocation] = field(default_factory=dict[str, Invocation])
     below: dict[str, dict[str, Invocation]] = field(default_factory=dict[str, dict[str, Invocation]])  # by their chat
     interrupts: Sequence[Object] = ()
+    verdicts: Verdicts = field(default_factory=Verdicts)
     _from_order: int | None = None
 
     # -- learning ----------------------------------------------------------------------------------------------------
@@ -175,8 +178,11 @@ class Facts:
         return bool(self.waiting_interrupts() or self.waiting_invocations(calls))
 
     def has_answered(self, calls: Calls) -> bool:
-        """Whether a handler here answered a call of this turn."""
-        return any(calls.get(id_) is Call.ANSWERED for id_ in self.invocations)
+        """Whether a handler here answered a call of this turn, or could not, or a rule here allowed one."""
+        below = (id_ for invocations in self.below.values() for id_ in invocations)
+        return any(calls.get(id_) in (Call.ANSWERED, Call.REPORTED) for id_ in self.invocations) or any(
+            self.verdicts.has_allowed_on(id_) for id_ in (*self.invocations, *below)
+        )
 
     def is_all_left(self, calls: Calls) -> bool:
         """Whether a client tool that nobody here handles waits, here or below, and nothing else is under way.
@@ -197,22 +203,30 @@ class Facts:
 
     def waiting_interrupts(self) -> list[Object]:
         """The interrupts that wait, but those about an invocation that is known to have moved on."""
-        return [each for each in self.interrupts if not self._has_moved_on(each.get("resource_id"))]
+        return [
+            each
+            for each in self.interrupts
+            if not self._has_moved_on(each.get("resource_id")) and not self.verdicts.is_ours(each.get("id"))
+        ]
 
     def waiting_invocations(self, calls: Calls) -> list[Invocation]:
         """The invocations that wait for a person, or for a client that is not us."""
-        return [
-            each
-            for id_, each in self.invocations.items()
-            if each.is_for_person or (each.is_for_client and calls.get(id_) is Call.LEFT)
-        ]
+        return [each for each in self.invocations.values() if self._is_waiting(each, calls)]
 
     def waiting_below(self, calls: Calls) -> list[Invocation]:
         """The same in the chats of agents below."""
         heard = [each for invocations in self.below.values() for each in invocations.values()]
-        return [
-            each for each in heard if each.is_for_person or (each.is_for_client and calls.get(each.id) is Call.LEFT)
-        ]
+        return [each for each in heard if self._is_waiting(each, calls)]
+
+    def _is_waiting(self, invocation: Invocation, calls: Calls) -> bool:
+        if invocation.is_for_person:
+            return not self.verdicts.is_ours_on(invocation.id)
+        return invocation.is_for_client and calls.get(invocation.id) is Call.LEFT
+
+    def caller_of(self, chat_path: Collection[str]) -> Invocation | None:
+        """The call that led from this chat to one of these, which lie below it."""
+        calls = (each for each in self.invocations.values() if each.type == "agent")
+        return next((each for each in calls if each.raw.get("execution_id") in chat_path), None)
 
     def _has_moved_on(self, invocation_id: object) -> bool:
         invocation = self.invocations.get(invocation_id) if isinstance(invocation_id, str) else None

@@ -137,6 +137,7 @@ class Invocation:
     name: str
     args: Object
     raw: Object
+    attempt: int = 0  # which one the platform asks for; 0 where it does not count (ours does)
 
     @classmethod
     def of(cls, data: Any) -> Invocation:
@@ -150,6 +151,7 @@ class Invocation:
             name=_text(function, "name") or "",
             args=_arguments(function.get("arguments")),
             raw=invocation,
+            attempt=_count(invocation.get("attempt")),
         )
 
     @property
@@ -339,6 +341,10 @@ def _cursor(value: Any) -> int | None:
     if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         return int(value)
     return value if isinstance(value, int) else None
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _fields(frame: Object) -> tuple[str, ...]:

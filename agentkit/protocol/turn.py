@@ -27,7 +27,9 @@ what comes late is ignored.
 
 Before ACCEPTED nobody can tell whose run is spoken of, so readings are kept and replayed then (a run can end before its
 POST answers). After it every reading passes `TurnMachine.classify`, which holds all the guards; the tables have none.
-Beside TURN run LINK (`link.py`, how we hear) and one CALL per client-tool invocation (`calls.py`).
+Beside TURN run LINK (`link.py`, how we hear), one CALL per client-tool invocation (`calls.py`), and one VERDICT per
+question that the program's own rule may answer (`verdicts.py`). While a handler or a rule is at work here, the run does
+not wait for a person.
 
 `resume()` is the way in for another process: nothing is sent; the machine listens, fetches the chat, runs the client
 tools that wait, and goes on to WORKING or PARKED, or settles with the last run's outcome where there is nothing to
@@ -41,20 +43,23 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
-from agentkit.errors import ConflictError, LocalProtocolError, RemoteProtocolError
+from agentkit.errors import AlreadyResolvedError, APIError, ConflictError, LocalProtocolError, RemoteProtocolError
 from agentkit.protocol import news
 from agentkit.protocol.calls import Call, CallEvent, Calls
 from agentkit.protocol.effects import (
+    Allow,
     CancelTool,
     Effect,
     Emit,
     FetchChat,
+    Judge,
     OpenStream,
     Outcome,
     PostDecision,
     PostResult,
     PostRun,
     PostStop,
+    PostUnknown,
     RunTool,
     Settle,
     Timer,
@@ -64,6 +69,7 @@ from agentkit.protocol.fetches import Fetches
 from agentkit.protocol.link import TIMERS, Link, Patience, Told
 from agentkit.protocol.news import Accepted, Child, Frame, Invocation, Message, Object, Phase, Reading
 from agentkit.protocol.timers import Timers
+from agentkit.protocol.verdicts import Question, VerdictEvent, Verdicts
 
 __all__ = ["TURN", "Symbol", "TurnMachine", "TurnState", "WhenParked"]
 
@@ -194,7 +200,9 @@ ANSWER_OUTCOMES: Final[dict[str, Outcome]] = {  # for platforms without runs (pr
     "failed": "failed",
     "cancelled": "canceled",
 }
-_UNDER_WAY: Final = (Call.RUNNING, Call.POSTING)
+_UNDER_WAY: Final = (Call.RUNNING, Call.POSTING, Call.REPORTING)
+_UNTELLABLE: Final = (404, 405)  # POST /tools/{id}/unknown is ours: other platforms have no such endpoint
+BY_RULE: Final = "allowed by the program's rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +229,10 @@ class TurnMachine:
     """The machine. Every method below "what can happen" is an input; each returns the effects to do, in order.
 
     `body` is POSTed as it is, with the chat's id. `tools` names the client tools that have a handler here,
-    `tools_below` those of agents that this one asks, as (name of the tool that asks, name of the client tool). `calls`
-    belongs to the chat and is handed from turn to turn. `after` is the log cursor of an earlier turn, to go on from.
+    `tools_below` those of agents that this one asks, as (name of the tool that asks, name of the client tool). `judges`
+    and `judges_below` name in the same way the tools, of any kind, with a rule here that says whether a person is
+    needed. `calls` and `verdicts` belong to the chat and are handed from turn to turn. `after` is the log cursor of an
+    earlier turn, to go on from.
     """
 
     def __init__(
@@ -232,7 +242,10 @@ class TurnMachine:
         *,
         tools: Collection[str] = (),
         tools_below: Collection[tuple[str, str]] = (),
+        judges: Collection[str] = (),
+        judges_below: Collection[tuple[str, str]] = (),
         calls: Calls | None = None,
+        verdicts: Verdicts | None = None,
         streams: bool = True,
         when_parked: WhenParked = "wait",
         polls_when_lost: bool = True,
@@ -246,13 +259,16 @@ class TurnMachine:
         self._body = body or {}
         self._tools = tools
         self._tools_below = tools_below
+        self._judges = judges
+        self._judges_below = judges_below
         self._streams = streams
         self._when_parked = when_parked
         self._patience = patience or Patience()
         self._out: list[Effect] = []
         self._timers = Timers()
         self._fetches = Fetches()
-        self._facts = Facts(follows=chat_id is not None)
+        self.verdicts = Verdicts() if verdicts is None else verdicts
+        self._facts = Facts(follows=chat_id is not None, verdicts=self.verdicts)
         self._link = Link(
             self._out,
             self._timers,
@@ -322,11 +338,21 @@ class TurnMachine:
             self.calls.begin(id_, Call.LEFT)
         return self._on_call(id_, CallEvent.SUBMIT, result=result)
 
-    def decide(self, id_: str, approve: bool, *, args: Mapping[str, Any] | None = None, note: str = "") -> list[Effect]:
-        """A person's decision on an invocation that awaits approval."""
+    def decide(
+        self,
+        id_: str,
+        approve: bool,
+        *,
+        args: Mapping[str, Any] | None = None,
+        note: str = "",
+        arguments_hash: str | None = None,
+        always: Mapping[str, Any] | None = None,
+        by: str | None = None,
+    ) -> list[Effect]:
+        """A person's decision on an invocation that awaits approval; see `PostDecision`."""
         if self.state is TurnState.DONE:
             return []
-        self._out.append(PostDecision(id_, approve, args, note))
+        self._out.append(PostDecision(id_, approve, args, note, arguments_hash, always, by))
         return self._flush()
 
     # -- what can happen: the platform answers -----------------------------------------------------------------------
@@ -433,6 +459,45 @@ class TurnMachine:
         settled = isinstance(error, ConflictError)
         return self._on_call(id_, CallEvent.SETTLED if settled else CallEvent.POST_FAILED, error=error)
 
+    def tool_unknown(self, id_: str, why: str) -> list[Effect]:
+        """The call was begun before, and nobody can say what came of it."""
+        return self._on_call(id_, CallEvent.UNKNOWN, result=why)
+
+    def tool_taken(self, id_: str) -> list[Effect]:
+        """Another process that shares the journal runs it."""
+        return self._on_call(id_, CallEvent.TAKEN)
+
+    def unknown_told(self, id_: str) -> list[Effect]:
+        """POST /tools/{id}/unknown answered: the platform asks a person, who may have decided by now."""
+        effects = self._on_call(id_, CallEvent.TOLD)
+        return [*effects, *self._on(Symbol.GAP)] if self.state in _LISTENING else effects
+
+    def unknown_failed(self, id_: str, error: Exception, result: str) -> list[Effect]:
+        """POST /tools/{id}/unknown failed. 409: somebody was first; `result` is posted where there is no such thing."""
+        if isinstance(error, ConflictError):
+            return self.unknown_told(id_)
+        untellable = isinstance(error, APIError) and error.status_code in _UNTELLABLE
+        return self._on_call(
+            id_, CallEvent.UNTELLABLE if untellable else CallEvent.NOT_TOLD, result=result, error=error
+        )
+
+    # -- what can happen: the program's own rules ----------------------------------------------------------------------
+
+    def judged(self, id_: str, *, needs_person: bool) -> list[Effect]:
+        """A rule said whether a person has to answer this question."""
+        return self._on_question(id_, VerdictEvent.HELD if needs_person else VerdictEvent.FREE)
+
+    def allowed(self, id_: str) -> list[Effect]:
+        """POST /interrupts/{id}/resolve answered."""
+        return self._on_question(id_, VerdictEvent.TAKEN)
+
+    def allow_failed(self, id_: str, error: Exception) -> list[Effect]:
+        """POST /interrupts/{id}/resolve failed: a person has to answer, unless somebody was first."""
+        if not isinstance(error, AlreadyResolvedError):
+            return self._on_question(id_, VerdictEvent.REFUSED, error=error)
+        effects = self._on_question(id_, VerdictEvent.TAKEN)
+        return [*effects, *self._on(Symbol.GAP)] if self.state in _LISTENING else effects
+
     # -- guards: everything conditional about this protocol ----------------------------------------------------------
 
     def classify(self, reading: Reading, *, seq: int | None = None, is_stale: bool = False) -> Symbol | None:
@@ -486,13 +551,16 @@ class TurnMachine:
         """Our run is not over. Does it wait for a person? While something runs here it does not."""
         facts, calls = self._facts, self.calls
         waits = Symbol.RETURN if self._when_parked == "return" else Symbol.WAITS
-        if calls.has_any(_UNDER_WAY):
+        if calls.has_any(_UNDER_WAY) or self.verdicts.has_any_under_way:
             return Symbol.ACTIVE
         if reading.phase is not Phase.WAITS:
             return waits if facts.is_all_left(calls) else Symbol.ACTIVE
         if reading.state == "auth_required" or facts.is_person_needed(calls):
+            if waits is Symbol.RETURN and facts.attached and not is_fetched:
+                return Symbol.HINT  # the log may tell of what was answered since: only a fetch is from now
             is_told = is_fetched or reading.state == "auth_required" or bool(facts.waiting_interrupts())
-            return waits if is_told or waits is Symbol.WAITS else Symbol.HINT  # who returns has to say what is asked
+            is_enough = waits is Symbol.WAITS and not self._awaits_question()
+            return waits if is_told or is_enough else Symbol.HINT  # who returns has to say what is asked
         if is_again:  # what it waited for is settled; if it never said what, only a new reading tells
             return Symbol.ACTIVE if self._told_of and any(self._told_of) else None
         if not is_fetched:
@@ -529,7 +597,7 @@ class TurnMachine:
     def _read_reading(self, reading: Reading) -> None:
         if reading.chat_id in (None, self.chat_id):  # a child chat tells of its own
             self._stream_readings += 1
-            self._facts.learn_interrupts(reading)
+            self._learn_interrupts(reading)
             self._hear(_Heard(reading, self._fetches.next))
 
     def _read_told_message(self, message: Message) -> None:
@@ -599,6 +667,38 @@ class TurnMachine:
         unplaced, self._unplaced = self._unplaced, []
         for child in unplaced:
             self._read_child(child)
+        self._judge()
+
+    def _learn_interrupts(self, reading: Reading) -> None:
+        self._facts.learn_interrupts(reading)
+        self._judge()
+
+    def _judge(self) -> None:
+        """Asks the program's own rules about what waits for approval, once per question."""
+        if self.state is TurnState.STOPPING or not (self._judges or self._judges_below):
+            return
+        for question in filter(None, map(Question.of, self._facts.interrupts)):
+            name = question.tool_name
+            caller = None if self._is_here(question) else self._facts.caller_of(question.chat_path)
+            judged = name in self._judges if self._is_here(question) else bool(caller) and self._is_below(caller, name)
+            if judged:
+                self.verdicts.hear(question)
+                event = VerdictEvent.RESERVED if question.is_for_people else VerdictEvent.SEEN
+                self._act_on_question(question, event, agent=caller.name if caller else None)
+
+    def _is_here(self, question: Question) -> bool:
+        return question.chat_id in ("", self.chat_id)
+
+    def _is_below(self, caller: Invocation | None, tool_name: str) -> bool:
+        return caller is not None and (caller.name, tool_name) in self._judges_below
+
+    def _awaits_question(self) -> bool:
+        """Whether a call of a tool with a rule here awaits approval, and its question was not heard yet."""
+        waiting = self._facts.waiting_invocations(self.calls)
+        return any(
+            each.status == "awaiting_approval" and each.name in self._judges and not self.verdicts.is_heard_on(each.id)
+            for each in waiting
+        )
 
     def _read_invocation(self, heard: Invocation) -> None:
         self._learn_call(self._facts.learn_invocation(heard))
@@ -614,13 +714,14 @@ class TurnMachine:
 
     def _dispatch(self, invocation: Invocation, chat_id: str | None, agent: str | None) -> None:
         """Starts the handler, once per invocation; what nobody here handles is told to the caller, once per turn."""
-        id_, is_new = invocation.id, invocation.id not in self.calls
-        name = invocation.name
+        id_, is_new, name, attempt = invocation.id, invocation.id not in self.calls, invocation.name, invocation.attempt
         is_ours = name in self._tools if agent is None else (agent, name) in self._tools_below
         if is_new:
-            self.calls.begin(id_, Call.RUNNING if is_ours else Call.LEFT)
+            self.calls.begin(id_, Call.RUNNING if is_ours else Call.LEFT, attempt=attempt)
+        elif is_ours:
+            is_new = self.calls.begin_again(id_, attempt)
         if is_new and is_ours:
-            self._out.append(RunTool(id_, name, invocation.args, invocation.raw, chat_id, agent))
+            self._out.append(RunTool(id_, name, invocation.args, invocation.raw, chat_id, agent, attempt))
         elif self.calls.get(id_) is Call.LEFT and id_ not in self._announced:
             self._announced.add(id_)
             self._out.append(Emit("tool_call", invocation.raw))
@@ -631,7 +732,7 @@ class TurnMachine:
         is_news = not is_stale and not self._facts.is_over(reading)
         if is_news:
             self._out.append(emit)
-            self._facts.learn_interrupts(reading)
+            self._learn_interrupts(reading)
         self._hear(_Heard(reading, self._fetches.next, seq, is_stale or is_behind, untold=None if is_news else emit))
 
     def _hear(self, heard: _Heard, *, is_past: bool = False) -> None:
@@ -742,10 +843,37 @@ class TurnMachine:
         match act:
             case "post":
                 self._out.append(PostResult(id_, result))
+            case "report":
+                self._out.append(PostUnknown(id_, self.calls.attempt(id_), result))
             case "cancel":
                 self._out.append(CancelTool(id_))
             case "complain" if error is not None:
                 self._complain(error)
+            case _:
+                pass
+
+    def _on_question(self, id_: str, event: VerdictEvent, *, error: Exception | None = None) -> list[Effect]:
+        if self.state is TurnState.DONE:
+            return []
+        self._act_on_question(self.verdicts.question(id_), event, error=error)
+        self._weigh_again()
+        return self._flush()
+
+    def _act_on_question(
+        self, question: Question, event: VerdictEvent, *, agent: str | None = None, error: Exception | None = None
+    ) -> None:
+        match self.verdicts.advance(question.id, event):
+            case "judge":
+                chat_id = question.chat_id or self._known_chat()
+                called = (question.invocation_id, question.tool_name, question.args)
+                self._out.append(Judge(question.id, *called, chat_id, agent))
+            case "allow":
+                self._out.append(Allow(question.id, question.arguments_hash, BY_RULE))
+            case "ask":
+                self._out.append(Emit("asked", question.raw))
+            case "object" if error is not None:
+                self._complain(error)
+                self._out.append(Emit("asked", question.raw))
             case _:
                 pass
 
@@ -844,6 +972,8 @@ class TurnMachine:
         event = CallEvent.SETTLED if self._verdict is not None else CallEvent.ABANDONED
         for id_ in self.calls:
             self._act_on_call(id_, self.calls.advance(id_, event))
+        for question_id in self.verdicts:
+            self.verdicts.advance(question_id, VerdictEvent.ABANDONED)
         self._link.close()
         self._out.append(end)
 
@@ -858,7 +988,8 @@ class TurnMachine:
             self._timers.stop("ask", "fetch")  # this one serves
             self._readings_at_fetch = self._stream_readings
             self._told_messages.clear()
-            self._out.append(FetchChat(self._known_chat(), seq, with_children=bool(self._tools_below)))
+            with_children = bool(self._tools_below or self._judges_below)
+            self._out.append(FetchChat(self._known_chat(), seq, with_children=with_children))
 
     def _fetch_if_owed(self) -> None:
         if self.state is not TurnState.DONE and self._fetches.is_owed():

@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from agentkit.errors import ConfigError, ReferenceSyntaxError, SchemaError
 from agentkit.protocol.refs import Reference
 from agentkit.runtime import dto, invocations, pages, skills
+from agentkit.runtime.asking import policies
 from agentkit.runtime.executors import internal
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hooks import definition as hooks
@@ -47,7 +48,6 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {  # by the kind: what says what it ca
 LONGEST_TOOL_SECONDS = 86_400.0
 MOST_RETRIES = 10
 DEEPEST_DEFINITION = 16  # of agents that come along in the tools of others
-LONGEST_APPROVAL_SECONDS = 10 * 366 * 86_400.0  # ten years; far beyond, the moment has no date
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +227,7 @@ def check(config: AgentConfig, *, depth: int = 0) -> None:
     """
     hooks.check(config.hooks or ())
     skills.check(config)
+    policies.check(config)
     names = internal.names(config)
     for tool in config.tools or ():
         if not _NAME.fullmatch(tool.name):
@@ -286,12 +287,6 @@ def _check_timeout(tool: AgentTool) -> None:
         )
     if tool.retries is not None and not 0 <= tool.retries <= MOST_RETRIES:
         raise Fault("validation_error", f"tool {tool.name!r}: retries is 0 to {MOST_RETRIES}, not {tool.retries!r}")
-    if not 0 <= (tool.approval_timeout or 0) <= LONGEST_APPROVAL_SECONDS:
-        raise Fault(
-            "validation_error",
-            f"tool {tool.name!r}: approval_timeout is a number of seconds, 0 (for ever) to "
-            f"{LONGEST_APPROVAL_SECONDS:.0f}, not {tool.approval_timeout!r}",
-        )
 
 
 def _check_sent_along(tool: AgentTool, *, depth: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from agentkit.errors import ConfigError, ModelNotFoundError
 from agentkit.runtime import agents, children, dto, invocations, lineage, pages, runs
 from agentkit.runtime.agents import Agents
+from agentkit.runtime.asking import outcomes, questions
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files
@@ -32,6 +33,7 @@ from agentkit.wire import (
     CursorListRequest,
     RunAgentRequest,
     SubmitToolResult,
+    UnknownOutcome,
 )
 
 __all__ = ["Chats"]
@@ -153,6 +155,17 @@ class Chats(Service):
 
         return await self._write(change, once=once)
 
+    async def report_unknown(
+        self, owner: str, invocation_id: str, body: UnknownOutcome, *, once: Once | None = None
+    ) -> dict[str, Any]:
+        """POST /tools/{id}/unknown: a client cannot tell what came of its call, so a person is asked."""
+
+        def change(tx: Writing) -> dict[str, Any]:
+            work, invocation = _invocation(tx, invocation_id, owner)
+            return dto.invocation(outcomes.report(work, invocation, body))
+
+        return await self._write(change, once=once)
+
     async def call_back(self, invocation_id: str, body: SubmitToolResult, *, token: str) -> dict[str, Any]:
         """POST /tools/{id}?token=: a webhook's answer; the token stands for a key, once."""
         if body.attachments:
@@ -202,6 +215,8 @@ def _forget(work: Work) -> list[str]:
     """Deletes the chat and those of its sub-agents; their ids."""
     tx, chat_id = work.tx, work.chat.id
     runs.stop(work)
+    for asked in work.pending_interrupts():  # the inbox hears of its end
+        questions.withdraw_one(work, asked)
     children.abandon(work)
     deleted = [chat_id]
     for child in tx.find(ChatRecord, parent_id=chat_id):

@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from agentkit.errors import ConfigError
 from agentkit.protocol.lines import is_object
 from agentkit.runtime.ratelimits import RateLimits
+from agentkit.runtime.reach import is_webhook
 
 __all__ = ["VARIABLES", "ServerConfig", "check_key", "is_loopback"]
 
@@ -31,6 +32,7 @@ SMALLEST_MEMORY: Final = 64 << 20  # less holds no interpreter
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmg]?)(?:i?b)?")
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _LEVELS = ("debug", "info", "warning", "error")
+_TRUTHS: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 VARIABLES: Final[Mapping[str, tuple[str, str]]] = {  # field -> the argument and the variable that set it
     "host": ("--host", "AGENTKIT_HOST"),
@@ -44,11 +46,14 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {  # field -> the argument and
     "max_body_bytes": ("--max-body-bytes", "AGENTKIT_MAX_BODY_BYTES"),
     "max_upload_bytes": ("--max-upload-bytes", "AGENTKIT_MAX_UPLOAD_BYTES"),
     "rate_limits": ("--rate-limits", "AGENTKIT_RATE_LIMITS"),
+    "console": ("--no-console", "AGENTKIT_CONSOLE"),
     "secrets_file": ("--secrets", "AGENTKIT_SECRETS_FILE"),
     "integrations_file": ("--integrations", "AGENTKIT_INTEGRATIONS_FILE"),
     "mcp": ("--mcp", "AGENTKIT_MCP"),
     "allow_hosts": ("--allow-host", "AGENTKIT_ALLOW_HOSTS"),
     "public_url": ("--public-url", "AGENTKIT_PUBLIC_URL"),
+    "approval_webhooks": ("--approval-webhook", "AGENTKIT_APPROVAL_WEBHOOKS"),
+    "approval_webhook_secret": ("--approval-webhook-secret", "AGENTKIT_APPROVAL_WEBHOOK_SECRET"),
     "workers": ("--workers", "AGENTKIT_WORKERS"),
     "worker_memory": ("--worker-memory", "AGENTKIT_WORKER_MEMORY"),
     "task_timeout": ("--task-timeout", "AGENTKIT_TASK_TIMEOUT"),
@@ -62,10 +67,11 @@ class ServerConfig:
 
     `db` is a path or `:memory:`; `model` answers for agents that name none, `aliases` maps references to others;
     `cors_origins` are the web pages that may call, `host_names` further names under which this server is reached.
-    `rate_limits` None: nobody said; `secrets_file` has `KEY=VALUE` lines, `integrations_file` providers. `mcp` are MCP
-    servers by name; `allow_hosts` is what tools may reach although it is not public; `public_url` is where others reach
-    this server. `workers` None: as many as there are processors; `worker_memory` is in bytes, for each; `task_timeout`
-    in seconds.
+    `rate_limits` None: nobody said; `console`: the web console is served; `secrets_file` has `KEY=VALUE` lines,
+    `integrations_file` providers. `mcp` are MCP servers by name; `allow_hosts` is what tools may reach although it is
+    not public; `public_url` is where others reach this server. `workers` None: as many as there are processors;
+    `worker_memory` is in bytes, for each; `task_timeout` in seconds.
+    `approval_webhooks` are told of every question to a person, signed with the secret `approval_webhook_secret` names.
     """
 
     host: str = "127.0.0.1"
@@ -79,11 +85,14 @@ class ServerConfig:
     max_body_bytes: int = 10 << 20
     max_upload_bytes: int = 1 << 30
     rate_limits: RateLimits | None = None
+    console: bool = True
     secrets_file: str = ""
     integrations_file: str = ""
     mcp: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     allow_hosts: tuple[str, ...] = ()
     public_url: str = ""
+    approval_webhooks: tuple[str, ...] = field(default=(), repr=False)
+    approval_webhook_secret: str = ""
     workers: int | None = None
     worker_memory: int | None = None
     task_timeout: float | None = None
@@ -199,6 +208,16 @@ def _rates(raw: Any) -> RateLimits:
         raise _wrong("rate_limits", str(error)) from None
 
 
+def _truth(name: str) -> Callable[[Any], bool]:
+    def parse(raw: Any) -> bool:
+        word = str(raw).strip().lower()
+        if word not in _TRUTHS:
+            raise _wrong(name, f"{name} {str(raw)!r} is none of {', '.join(_TRUTHS)}")
+        return _TRUTHS[word]
+
+    return parse
+
+
 def _list(raw: Any) -> tuple[str, ...]:
     entries = raw.split(",") if isinstance(raw, str) else raw
     return tuple(each.strip() for each in entries if each.strip())
@@ -277,6 +296,13 @@ def _url(raw: Any) -> str:
     return url
 
 
+def _webhooks(raw: Any) -> tuple[str, ...]:
+    for number, url in enumerate(found := _list(raw), 1):  # not repeated: it may hold a token
+        if not is_webhook(url):
+            raise _wrong("approval_webhooks", f"approval webhook {number} is no http or https URL")
+    return found
+
+
 def _level(raw: Any) -> str:
     if (level := str(raw).strip().lower()) not in _LEVELS:
         raise _wrong("log_level", f"log level {level!r} is none of {', '.join(_LEVELS)}")
@@ -295,11 +321,14 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "max_body_bytes": _bytes("max_body_bytes", "the largest body"),
     "max_upload_bytes": _bytes("max_upload_bytes", "the largest file"),
     "rate_limits": _rates,
+    "console": _truth("console"),
     "secrets_file": _text,
     "integrations_file": _text,
     "mcp": _mcp,
     "allow_hosts": _list,
     "public_url": _url,
+    "approval_webhooks": _webhooks,
+    "approval_webhook_secret": _text,
     "workers": _count,
     "worker_memory": _memory,
     "task_timeout": _seconds,

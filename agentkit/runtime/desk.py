@@ -348,6 +348,7 @@ def _job(task: TaskRecord) -> Job:
         setup=task.setup,
         owner=task.owner,
         timeout_seconds=task.timeout_seconds,
+        idempotency_key=task.idempotency_key,
     )
 
 

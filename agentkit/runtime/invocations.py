@@ -14,18 +14,21 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from agentkit.protocol.lines import is_array, is_object
-from agentkit.runtime.asking import questions
+from agentkit.runtime import journal
+from agentkit.runtime.asking import policies, questions, rules
 from agentkit.runtime.executors import internal
-from agentkit.runtime.executors.internal import finish, meta, widget
+from agentkit.runtime.executors.internal import finish, meta
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hooks import moments
 from agentkit.runtime.ids import hashed, new_id
+from agentkit.runtime.journal import AttemptEnd
 from agentkit.runtime.patterns import misses
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.states import INVOCATION, InvocationEvent, after
 from agentkit.runtime.work import Work
 from agentkit.wire import (
     AgentTool,
+    ApprovalPolicy,
     HookDecision,
     InterruptReason,
     SubmitToolResult,
@@ -41,6 +44,8 @@ __all__ = [
     "deny",
     "go_on",
     "input_schema",
+    "is_whole",
+    "known_after_all",
     "open_call",
     "settle",
     "submit",
@@ -51,6 +56,12 @@ __all__ = [
 
 REJECTED = "the user rejected this call"
 EXPIRED = "nobody approved this call in time"
+NOBODY_KNOWS = "unknown outcome: this call was begun, and nobody knows whether it had its effect. It was not made again"
+_ENDS = {
+    InvocationEvent.RESULT: AttemptEnd.COMMITTED,
+    InvocationEvent.ERROR: AttemptEnd.FAILED,
+    InvocationEvent.STOP: AttemptEnd.CANCELLED,
+}
 SAME_REFUSED = 10  # the same call in one run is refused from here on; the model is told before (`context`)
 
 
@@ -69,6 +80,11 @@ def arguments_hash(name: str, arguments: Mapping[str, Any]) -> str:
     """SHA-256 of the call as a person is shown it: an approval is good for exactly this."""
     canonical = to_json({"name": name, "arguments": _sorted(arguments)})
     return hashlib.sha256(canonical).hexdigest()
+
+
+def is_whole(invocation: InvocationRecord) -> bool:
+    """Whether the row holds the arguments that its hash is of."""
+    return arguments_hash(invocation.name, invocation.arguments) == invocation.arguments_hash
 
 
 def create(
@@ -127,9 +143,7 @@ def open_call(work: Work, invocation: InvocationRecord) -> InvocationRecord:
         return _move(work, invocation, InvocationEvent.EXECUTE)  # run when its siblings have settled
     if own is not None:
         return _apply(work, invocation, own)
-    if invocation.require_approval and invocation.name not in work.chat.always_allowed_tools:
-        return _gate(work, invocation, tool)
-    return go_on(work, invocation)
+    return _gate(work, invocation, tool) if invocation.require_approval else go_on(work, invocation)
 
 
 def with_arguments(work: Work, invocation: InvocationRecord, arguments: Mapping[str, Any]) -> InvocationRecord:
@@ -141,9 +155,10 @@ def with_arguments(work: Work, invocation: InvocationRecord, arguments: Mapping[
 def go_on(work: Work, invocation: InvocationRecord) -> InvocationRecord:
     """Nothing stands in the way of the call any more: its client gets it, or we run it."""
     if invocation.type is ToolType.CLIENT:
-        return _move(work, invocation, InvocationEvent.HAND_OVER)
+        begun = journal.begin(invocation, at=work.tx.now, first=AttemptEnd.HANDED_OVER)
+        return _move(work, invocation, InvocationEvent.HAND_OVER, **begun)
     work.tx.wake(wake_key(invocation.id))
-    return _move(work, invocation, InvocationEvent.EXECUTE)
+    return _move(work, invocation, InvocationEvent.EXECUTE, execution_id=None)
 
 
 def wake_key(invocation_id: str) -> str:
@@ -177,9 +192,18 @@ def conclude(
     return settled
 
 
+def known_after_all(work: Work, invocation: InvocationRecord, *, failed: bool) -> dict[str, Any]:
+    """The change that says how the last attempt ended, where that was believed unknown and who made it now tells."""
+    how = AttemptEnd.FAILED if failed else AttemptEnd.COMMITTED
+    return journal.end(invocation, how, at=work.tx.now, is_known_after_all=True)
+
+
 def deny(work: Work, invocation: InvocationRecord, *, expired: bool, reason: str) -> InvocationRecord:
-    """The call will not run; the model reads why."""
-    said = EXPIRED if expired else f"{REJECTED}: {reason}" if reason else REJECTED
+    """The call will not run, or not again; the model reads why."""
+    if journal.is_unknown(invocation):
+        said = _not_again(expired=expired, reason=reason)
+    else:
+        said = EXPIRED if expired else f"{REJECTED}: {reason}" if reason else REJECTED
     return _move(work, invocation, InvocationEvent.DENY, result=said)
 
 
@@ -190,32 +214,42 @@ def submit(
 
     The same answer again is fine; another one for a settled call is a conflict.
     """
-    result, data = _answer(body)
-    if invocation.widget is not None and data is not None:
-        result, data = widget.answer(invocation.widget, data)
+    given = _answer(body, invocation)
+    result, data = given.text, given.data
     if invocation.status in (ToolInvocationStatus.COMPLETED, ToolInvocationStatus.FAILED):
         if invocation.result == result:
             return invocation
         raise Fault("already_submitted", f"invocation {invocation.id!r} already has a result; the first one counts")
-    if invocation.status is not ToolInvocationStatus.AWAITING_INPUT:
+    if invocation.status is not ToolInvocationStatus.AWAITING_INPUT and not _was_believed_lost(invocation):
         raise Fault(
             "invalid_transition", f"invocation {invocation.id!r} is {invocation.status.value}, not awaiting_input"
         )
     attached = [dict(each) for each in files]
-    was_asked = questions.answer(work, invocation, by=work.chat.owner, data=data or result)
-    settled = conclude(work, invocation, result, failed=bool(body.get("failed")), data=data, files=attached)
+    was_asked = questions.answer(
+        work, invocation, by=work.chat.owner, data=data or result, is_declined=given.is_declined
+    )  # fmt: skip
+    failed = given.is_declined or bool(body.get("failed"))
+    known = known_after_all(work, invocation, failed=failed)
+    settled = conclude(work, invocation, result, failed=failed, data=data, files=attached, **known)
     if was_asked:
         work.tell_chat()
     return settled
 
 
 def takes_callback(invocation: InvocationRecord, token: str) -> bool:
-    """Whether the token is the one that lets somebody without a key answer this call, and it was not used yet."""
-    expected = invocation.callback_token
-    return expected is not None and hmac.compare_digest(expected, hashed(token))
+    """Whether the token is one that lets somebody without a key answer this call, and none was used yet."""
+    given = hashed(token)
+    return any(hmac.compare_digest(each, given) for each in (invocation.callback_token or "").split())
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _was_believed_lost(invocation: InvocationRecord) -> bool:
+    """Whether somebody else has the call, and was believed gone: what we carry out ourselves has no other result."""
+    is_elsewhere = invocation.type in (ToolType.CLIENT, ToolType.HOOK)
+    is_asked_about = invocation.status is ToolInvocationStatus.AWAITING_APPROVAL and journal.is_unknown(invocation)
+    return is_elsewhere and is_asked_about
 
 
 def _is_finish(work: Work, name: str) -> bool:
@@ -224,7 +258,18 @@ def _is_finish(work: Work, name: str) -> bool:
 
 
 def _move(work: Work, invocation: InvocationRecord, event: InvocationEvent, **changes: Any) -> InvocationRecord:
-    return work.save(invocation, status=after(INVOCATION, invocation.status, event), **changes)
+    """The call in the state that follows; the attempt at it that is under way ends with it."""
+    ended = journal.end(invocation, _ENDS[event], at=work.tx.now) if event in _ENDS else {}
+    return work.save(invocation, status=after(INVOCATION, invocation.status, event), **{**ended, **changes})
+
+
+def _not_again(*, expired: bool, reason: str) -> str:
+    """What the model reads of a call with an unknown outcome that nobody wants made again."""
+    if expired:
+        why = "; a person was asked, and did not answer in time."
+    else:
+        why = f", because a person said: {reason}." if reason else ", because a person did not want that."
+    return f"{NOBODY_KNOWS}{why} Find out before you call it again."
 
 
 def _known(work: Work) -> str:
@@ -240,15 +285,33 @@ def _apply(work: Work, invocation: InvocationRecord, tool: internal.InternalTool
     if effect.chat:
         work.save_chat(**effect.chat)
     if effect.waits_for is not None:
-        questions.ask(work, invocation, effect.waits_for, meta={"widget": effect.widget})
+        questions.ask(
+            work,
+            invocation,
+            effect.waits_for,
+            meta={"widget": effect.widget, **effect.asked},
+            answer_schema=effect.answer_schema,
+            policy=_times(work),
+        )
         return _move(work, invocation, InvocationEvent.HAND_OVER, widget=effect.widget)
     running = _move(work, invocation, InvocationEvent.EXECUTE, widget=effect.widget)
     return settle(work, running, effect.result, failed=effect.failed)
 
 
+def _times(work: Work) -> ApprovalPolicy:
+    """When a question to whoever talks with the agent is due; there are no groups, for a client may answer it too."""
+    policy = policies.policy_of(work.chat.agent, None)
+    return ApprovalPolicy(timeout=policy.timeout, remind=policy.remind)
+
+
 def _gate(work: Work, invocation: InvocationRecord, tool: AgentTool | None) -> InvocationRecord:
-    seconds = tool.get("approval_timeout") if tool else None  # seconds, 0 or absent: for ever (protocol.md 6.7)
-    questions.ask(work, invocation, InterruptReason.TOOL_APPROVAL, seconds=float(seconds) if seconds else None)
+    """Asks a person, unless the policy does not concern this call, or somebody allowed calls like it before."""
+    policy = policies.policy_of(work.chat.agent, tool)
+    if not policies.concerns(policy, invocation.arguments):
+        return go_on(work, invocation)
+    if (allowed := rules.allowing(work, invocation)) is not None:
+        return go_on(work, work.save(invocation, approved_by=allowed.by))
+    questions.ask(work, invocation, InterruptReason.TOOL_APPROVAL, policy=policy)
     return _move(work, invocation, InvocationEvent.GATE)
 
 
@@ -289,7 +352,17 @@ def _explain(problems: list[dict[str, str]]) -> str:
     return f"the arguments do not fit the tool's schema: {lines}"
 
 
-def _answer(body: SubmitToolResult) -> tuple[str, Any]:
+def _answer(body: SubmitToolResult, invocation: InvocationRecord) -> internal.Answered:
+    """What a client or a person answered; of a widget, what its action means."""
+    result, data = _submitted(body)
+    if internal.takes_values(invocation):
+        return internal.answered(invocation, result if data is None else data)
+    if invocation.widget is not None and data is not None:
+        return internal.answered(invocation, data)
+    return internal.Answered(result, data)
+
+
+def _submitted(body: SubmitToolResult) -> tuple[str, Any]:
     """The result text, and the widget action where it is one, wrapped in `result` or not (protocol.md 6.5)."""
     if body.action is not None:
         action = {"action": body.action.to_wire(), "form_data": body.form_data}

@@ -32,7 +32,6 @@ __all__ = [
     "session_wake",
     "task_wake",
     "through",
-    "webhook_wake",
 ]
 
 OPEN: Final = tuple(TASK)
@@ -55,11 +54,6 @@ def task_wake(task_id: str) -> str:
 def session_wake(session_id: str) -> str:
     """What the engine calls a session that may have expired."""
     return f"session:{session_id}"
-
-
-def webhook_wake(webhook_id: str) -> str:
-    """What the engine calls a webhook that may be delivered."""
-    return f"webhook:{webhook_id}"
 
 
 def entry(status: TaskStatus, at: str) -> dict[str, Any]:
@@ -140,7 +134,7 @@ def end(
         _ended_call(tx, task, was_called=was_called)
     if task.webhook:
         hook = tx.insert(WebhookRecord(id=new_id(), owner=task.owner, task_id=task.id, url=task.webhook))
-        tx.wake(webhook_wake(hook.id))
+        tx.wake(hook.wake_key)
     taskcalls.settle(tx, task)
     return task
 

@@ -74,6 +74,8 @@ def open_platform(
     mcp: Mapping[str, McpServerSpec] | None = None,
     allow_hosts: Sequence[str] = (),
     public_url: str | None = None,
+    approval_webhooks: Sequence[str] | None = None,
+    approval_webhook_secret: str = "",
     limits: Limits | None = None,
     executors: Sequence[ToolExecutor] = (),
     environ: Mapping[str, str] | None = None,
@@ -89,7 +91,10 @@ def open_platform(
     over those of `secrets_file`; `integrations` are providers, over those of `integrations_file` and the catalogue.
     `mcp` are MCP servers by name: a command line, or a URL; `allow_hosts` is what HTTP tools and webhooks may reach
     although it is not public, such as `"10.0.0.0/8"` or `"localhost:8080"`; `public_url` is where others reach this
-    runtime, for webhooks that call back. `executors` carry out the calls of their kinds of tools in place of our own.
+    runtime, for webhooks that call back. `approval_webhooks` are the URLs that are told of every question to a person,
+    signed with the secret that `approval_webhook_secret` names; they are kept in the database, None leaves them
+    as they are.
+    `executors` carry out the calls of their kinds of tools in place of our own.
     `environ` is os.environ unless given.
     """
     given = os.environ if environ is None else environ
@@ -118,7 +123,7 @@ def open_platform(
         apps=apps,
         compat=compat,
         keychain=keychain,
-        reach=Reach(allow_hosts, read_servers(mcp or {}), public_url),
+        reach=Reach(allow_hosts, read_servers(mcp or {}), public_url, approval_webhooks, approval_webhook_secret),
         keys=keys,
     )
 

@@ -65,6 +65,7 @@ class Order:
     is_idempotent: bool = False
     timeout_seconds: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    idempotency_key: str | None = None
     caller: Caller | None = None
 
 
@@ -140,6 +141,7 @@ def place(tx: Writing, order: Order, *, task_id: str, engine_id: str, new_sessio
             timeout_seconds=order.timeout_seconds,
             events=events,
             metadata=order.metadata,
+            idempotency_key=order.idempotency_key,
             **(asdict(order.caller) if order.caller else {}),
         )
     )

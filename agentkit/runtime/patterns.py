@@ -21,7 +21,7 @@ from referencing import Registry
 from agentkit.tools.arguments import ArgumentSchema
 from agentkit.tools.schema import subschemas
 
-__all__ = ["PatientSchema", "misses"]
+__all__ = ["PatientSchema", "could_fit", "is_understood", "misses"]
 
 _OF_NAMES: Final = ("patternProperties", "additionalProperties", "unevaluatedProperties")
 _NOTHING_FETCHED: Final[Registry[Any]] = Registry()
@@ -36,6 +36,23 @@ def misses(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
     return _ready(to_json(schema)).check(value)
 
 
+def could_fit(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether the value fits, or it cannot be told: a schema that refers to itself without end, a value too deep."""
+    try:
+        return not any(True for _ in _ready(to_json(schema)).errors(value))
+    except Exception:  # whatever a validator trips over, it did not say no
+        return True
+
+
+def is_understood(pattern: str) -> bool:
+    """Whether the pattern is checked here, and not left to others.
+
+    >>> is_understood("^a+$"), is_understood("^(?!a)")
+    (True, False)
+    """
+    return _regex(pattern) is not None
+
+
 class PatientSchema(ArgumentSchema):
     """A schema made ready for many checks, each of which ends soon."""
 
@@ -45,6 +62,11 @@ class PatientSchema(ArgumentSchema):
             _prepared(self.schema), registry=_NOTHING_FETCHED, format_checker=Draft202012Validator.FORMAT_CHECKER
         )
         return validator
+
+    def errors(self, value: Any) -> Iterator[ValidationError]:
+        """What keeps the value from fitting, as the validator says it, with whatever it raises."""
+        found: Iterator[ValidationError] = cast("Any", self._validator).iter_errors(value)  # partly typed
+        return found
 
 
 def _prepared(schema: Mapping[str, Any]) -> dict[str, Any]:

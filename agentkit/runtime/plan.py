@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentkit.runtime import answers, budgets, children, dto, invocations, lineage
-from agentkit.runtime.asking import interrupts, questions
+from agentkit.runtime.asking import deadlines, questions
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.context import model_request
 from agentkit.runtime.executors.internal import finish
@@ -64,7 +64,7 @@ def plan(
     if work is None:
         tx.clear_wake(chat_id)
         return None
-    interrupts.expire_due(work)
+    deadlines.meet(work)
     while (run := _active(work)) is not None:
         if (why := inquiry.stopped(work, run)) is not None:
             end(work, run, RunEvent.STOP, error=why)
@@ -179,8 +179,7 @@ def _is_finish(call: InvocationRecord) -> bool:
 
 
 def _rest(work: Work) -> None:
-    """Nothing to do now: be woken when the next approval expires."""
+    """Nothing to do now: be woken when something is due with a question."""
     work.tx.clear_wake(work.chat.id)
-    expiries = [each.expires_at for each in work.pending_interrupts() if each.expires_at is not None]
-    if expiries:
-        work.tx.wake(work.chat.id, at=min(expiries))
+    if (moment := deadlines.earliest(work)) is not None:
+        work.tx.wake(work.chat.id, at=moment)

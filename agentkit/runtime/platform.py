@@ -22,10 +22,13 @@ import anyio.to_thread
 from agentkit.errors import StoreError
 from agentkit.runtime.agents import Agents, predefine
 from agentkit.runtime.apps import Apps
+from agentkit.runtime.asking import notices
 from agentkit.runtime.asking.approvals import Approvals
+from agentkit.runtime.asking.inbox import Inbox
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.chats import Chats
+from agentkit.runtime.console.sessions import ConsoleSessions
 from agentkit.runtime.credentials.apikeys import CONFIGURED, ApiKeys, find_key
 from agentkit.runtime.credentials.keychain import Keychain
 from agentkit.runtime.desk import Here, TaskDesk
@@ -77,8 +80,8 @@ class Platform:
 
     `fleet` runs apps, a pool of processes on this machine unless given; `engines` knows which processes share the
     store; `apps_folder` is where apps are unpacked, a temporary one unless given; `apps` are folders by reference.
-    `keychain` has secrets and connections, stored ones alone unless given; `reach` is where tools may go; `executors`
-    carry out the calls of their kinds of tools in place of our own.
+    `keychain` has secrets and connections, stored ones alone unless given; `reach` is where tools may go, and who is
+    told of questions; `executors` carry out the calls of their kinds of tools in place of our own.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Platform:
         self.keychain = keychain = keychain or Keychain(store)
         self.vault, self.integrations = keychain.vault, keychain.integrations
         self.api_keys = ApiKeys(store)
+        self.console_sessions = ConsoleSessions(store)
         self._workshop = Workshop(store, blobs=blobs, variables=keychain.variables, folder=apps_folder)
         self.files = Files(store, blobs=blobs)
         self.agents = Agents(store)
@@ -158,6 +162,7 @@ class Platform:
         hub = Hub(store, bus, draft=self._loop.draft)
         self.chats = Chats(store, hub=hub, models=models, agents=self.agents, files=self.files, binder=binder)
         self.approvals = Approvals(store)
+        self.inbox = Inbox(store, bus)
         self._desk = TaskDesk(
             store, bus, here=here, workshop=self._workshop, files=TaskFiles(self.files), submit=self._fleet.submit
         )
@@ -166,7 +171,9 @@ class Platform:
             store, bus, here=here, fleet=self._fleet, watch=watch, files=self.files, holdings=keychain.holdings
         )
         self.sessions = Sessions(store, fleet=self._fleet)
-        self._webhooks = Webhooks(store)
+        webhooks = reach.approval_webhooks
+        self._told_of_questions = None if webhooks is None else dict.fromkeys(webhooks, reach.approval_webhook_secret)
+        self._webhooks = Webhooks(store, secret=partial(keychain.secret, LOCAL), public_url=reach.public_url)
         self._recovery = Recovery(store, here=here, fleet=self._fleet, engine=engine, is_alive=self._engines.is_alive)
         self._advances: Mapping[str, Callable[[str], Awaitable[None]]] = {
             "task": self.tasks.advance,
@@ -265,7 +272,10 @@ class Platform:
         described = await describe_folders(self._apps, store=self._store, workshop=self._workshop, compat=self._compat)
 
         def write(tx: Writing) -> None:
-            configure_keys(tx, [hashed(key) for key in self._keys])
+            if self._keys:  # a program beside a server has none, and must not take the server's away
+                configure_keys(tx, [hashed(key) for key in self._keys])
+            if self._told_of_questions is not None:
+                notices.configure(tx, self._told_of_questions)
             for ref, definition in self._agents.items():
                 predefine(tx, ref, definition)
             for ref, app in described.items():

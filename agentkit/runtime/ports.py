@@ -257,6 +257,7 @@ class Job:
     setup: Any
     owner: str
     timeout_seconds: float | None = None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

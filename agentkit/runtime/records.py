@@ -49,6 +49,7 @@ __all__ = [
     "InvocationRecord",
     "KeyRecord",
     "MessageRecord",
+    "NoticeTargetRecord",
     "Record",
     "RunAgent",
     "RunRecord",
@@ -189,10 +190,10 @@ class InvocationRecord(Record):
     via: str | None = None  # the internal tool by which the model called it
     engine_id: str | None = None  # the process that carries it out, or did when it died
     attempt: int = 0  # how often it was begun
-    journal: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # {attempt, started_at, ended_at, end}
+    journal: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])  # see agentkit.runtime.journal
     approved_by: str | None = None
     execution_id: str | None = None  # the task or child chat that it goes on in
-    callback_token: str | None = None  # SHA-256 of what lets somebody without a key answer it, once
+    callback_token: str | None = None  # what lets somebody without a key answer it, once: a SHA-256 for each attempt
     callback_until: str | None = None  # when it is too late for that
 
 
@@ -214,6 +215,7 @@ class InterruptRecord(Record):
     owner: str = ""
     chat_id: str
     run_id: str
+    chat_path: list[str] = Field(default_factory=list[str])  # from the chat that people talk to down to this one
     resource_id: str
     reason: InterruptReason
     tool_name: str = ""
@@ -353,6 +355,7 @@ class TaskRecord(Record):
     chat_id: str | None = None
     agent_id: str | None = None
     invocation_id: str | None = None  # the tool call whose result is this task's end
+    idempotency_key: str | None = None  # what its app may tell it by from other work, however often it is begun
     result_chars: int = 0  # of its output that call's model gets at once; 0: all
     finished_at: str | None = None
 
@@ -392,16 +395,40 @@ class SessionRecord(Record):
 
 
 class WebhookRecord(Record):
-    """A webhook to deliver, at least once; removed when it was, or was given up."""
+    """A webhook to deliver, at least once; removed when it was, or was given up.
+
+    It tells of the end of a task, or of what happened to a question to a person: of one question in order.
+    """
 
     KIND = "webhook"
-    INDEX = ("task_id",)
+    INDEX = ("task_id", "interrupt_id", "target_id")
 
     owner: str
-    task_id: str
+    task_id: str = ""
     url: str
     attempts: int = 0
     last_error: str = ""
+    interrupt_id: str = ""
+    target_id: str = ""
+    event: str = ""
+    position: int = 0  # among the deliveries of its target
+    is_held: bool = False  # not tried before a program had its time to answer
+    entry: dict[str, Any] = Field(default_factory=dict[str, Any])  # the question as it was: see `asking.notices`
+
+    @property
+    def wake_key(self) -> str:
+        """What the engine calls it."""
+        return f"webhook:{self.id}"
+
+
+class NoticeTargetRecord(Record):
+    """A URL that is told of every question to a person; `secret` names what its webhooks are signed with."""
+
+    KIND = "notice_target"
+
+    url: str
+    secret: str = ""
+    deliveries: int = 0  # how many were begun
 
 
 class StoredFile(Record):
@@ -434,6 +461,17 @@ class KeyRecord(Record):
     groups: list[str] = Field(default_factory=list[str])  # of approvers, that its holder belongs to
     expires_at: str | None = None
     revoked: bool = False
+
+
+class ConsoleSessionRecord(Record):
+    """A browser that is signed in to the console with an API key; its id is the SHA-256 of the token in its cookie."""
+
+    KIND = "console_session"
+    INDEX = ("key_id", "expires_at")
+
+    key_id: str
+    expires_at: str  # moved on while it is used
+    ends_at: str  # however much it is used
 
 
 class SecretRecord(Record):
@@ -509,8 +547,10 @@ RECORDS: tuple[type[Record], ...] = (
     TaskLogRecord,
     SessionRecord,
     WebhookRecord,
+    NoticeTargetRecord,
     StoredFile,
     KeyRecord,
+    ConsoleSessionRecord,
     SecretRecord,
     IntegrationRecord,
     AuthorizationRecord,

@@ -26,6 +26,7 @@ _MORE_HEADERS: Mapping[str, Mapping[str, str]] = {
     "unauthorized": {"WWW-Authenticate": "Bearer"},
     "unavailable": {"Retry-After": str(RETRY_SECONDS)},
 }
+_HEADERS = {"allow": "Allow", "retry_after": "Retry-After"}  # what a fault says in a header
 
 
 def good(dialect: Dialect, data: Any, headers: Mapping[str, str] | None = None) -> Response:
@@ -37,8 +38,7 @@ def failed(dialect: Dialect, error: Exception, *, method: str, path: str) -> Res
     """The answer to a request that raised; what nobody foresaw is logged and named by an id."""
     fault = _fault(error, method=method, path=path)
     members, headers = dict(fault.members), dict(_MORE_HEADERS.get(fault.code, {}))
-    if "allow" in members:
-        headers["Allow"] = str(members.pop("allow"))
+    headers |= {name: str(members.pop(member)) for member, name in _HEADERS.items() if member in members}
     return _response(dress_error(dialect, problem(fault.code, fault.detail, **members)), headers)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentkit.runtime import children, dto, invocations, moves
+from agentkit.runtime import children, dto, invocations, journal, moves
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.ids import new_id
@@ -309,7 +309,9 @@ def _close_open_calls(work: Work, run: RunRecord, said: Sequence[Mapping[str, An
     touched: list[str] = []
     closing = work.open_invocations(run)
     for invocation in closing:
-        work.save(invocation, status=after(INVOCATION, invocation.status, InvocationEvent.STOP), callback_token=None)
+        stopped = after(INVOCATION, invocation.status, InvocationEvent.STOP)
+        ended = journal.end(invocation, journal.AttemptEnd.CANCELLED, at=work.tx.now)
+        work.save(invocation, status=stopped, callback_token=None, **ended)
         touched.append(invocation.message_id)
     for invocation in closing:  # all are closed by now: none of them has to be answered, or begun, any more
         _let_go(work, invocation, said)

@@ -24,12 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentkit.protocol import api
 from agentkit.protocol.dialects import choose
 from agentkit.runtime import bodies, replies
-from agentkit.runtime.auth import Caller, Gate, bearer
+from agentkit.runtime.auth import Caller, Gate
 from agentkit.runtime.config import ServerConfig
+from agentkit.runtime.console.serving import console_routes
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.handlers import routes
 from agentkit.runtime.idempotency import Once
-from agentkit.runtime.ids import hashed
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ratelimits import Limiter, RateLimits
 from agentkit.runtime.routes import AnyEndpoint, Asked
@@ -67,6 +67,7 @@ def create_app(platform: Platform, *, config: ServerConfig | None = None) -> Sta
     )
     app = Starlette(
         routes=[Route(path, _Resource(methods, server)) for path, methods in _paths().items()]
+        + [*(console_routes(platform, server.gate) if config.console else [])]
         + [Route("/{path:path}", _Resource({}, server))],
         middleware=[*([cors] if config.cors_origins else []), Middleware(_Unprefixed)],
     )
@@ -99,7 +100,7 @@ class _Server:
         Raises Fault or pydantic's ValidationError.
         """
         caller = await self._caller(endpoint, request)
-        self._count(endpoint, request, told)
+        self._count(endpoint, caller.key_id if caller else "", told)
         body, once = None, None
         if endpoint.body is not NoneType and not (endpoint is api.CREATE_FILES and bodies.is_multipart(request)):
             data = await bodies.read_json(request, max_bytes=self.config.max_body_bytes)
@@ -112,11 +113,10 @@ class _Server:
             body=body, once=once, scopes=scopes, **who,
         )  # fmt: skip
 
-    def _count(self, endpoint: AnyEndpoint, request: Request, told: dict[str, str]) -> None:
+    def _count(self, endpoint: AnyEndpoint, key_id: str, told: dict[str, str]) -> None:
         """Counts the request against the limit of its key. Raises Fault `rate_limited`."""
         kind = LIMITED.get((endpoint.method, endpoint.path))
-        key = hashed(bearer(request.headers) or "") if self.platform.needs_key else ""  # however it is written
-        allowance = self._limiter.take(kind, key, now=time.monotonic()) if kind else None
+        allowance = self._limiter.take(kind, key_id, now=time.monotonic()) if kind else None
         if allowance is None:
             return
         told |= allowance.headers(wall_clock=time.time())
@@ -132,7 +132,7 @@ class _Server:
         is_optional = endpoint in OPTIONAL_KEY or (
             endpoint is api.SUBMIT_TOOL_RESULT and CALLBACK in request.query_params
         )
-        if endpoint.is_public or (is_optional and "authorization" not in request.headers and self.platform.needs_key):
+        if endpoint.is_public or (is_optional and self.platform.needs_key and not self.gate.carries_key(request)):
             return None
         return await self.gate.caller(request, scope=endpoint.scope)
 

@@ -54,6 +54,7 @@ class InvocationEvent(Enum):
     DENY = auto()  # rejected, or the approval expired
     RESULT = auto()
     ERROR = auto()  # refused before it ran, failed, or timed out
+    UNKNOWN = auto()  # it was begun, and nobody knows what came of it: a person is asked
     STOP = auto()
 
 
@@ -135,17 +136,21 @@ INVOCATION: Final[dict[ToolInvocationStatus, dict[InvocationEvent, ToolInvocatio
         InvocationEvent.HAND_OVER: _V.AWAITING_INPUT,
         InvocationEvent.EXECUTE: _V.IN_PROGRESS,
         InvocationEvent.DENY: _V.CANCELLED,
+        InvocationEvent.RESULT: _V.COMPLETED,  # a person's answer in its stead, or it ran after all
+        InvocationEvent.ERROR: _V.FAILED,  # it ran after all: the process that was believed gone was not
         InvocationEvent.STOP: _V.CANCELLED,
     },
     _V.AWAITING_INPUT: {
         InvocationEvent.RESULT: _V.COMPLETED,
         InvocationEvent.ERROR: _V.FAILED,
+        InvocationEvent.UNKNOWN: _V.AWAITING_APPROVAL,  # its client is gone
         InvocationEvent.STOP: _V.CANCELLED,
     },
     _V.IN_PROGRESS: {
         InvocationEvent.HAND_OVER: _V.AWAITING_INPUT,  # a webhook that will call back
         InvocationEvent.RESULT: _V.COMPLETED,
         InvocationEvent.ERROR: _V.FAILED,
+        InvocationEvent.UNKNOWN: _V.AWAITING_APPROVAL,  # its process is gone
         InvocationEvent.STOP: _V.CANCELLED,
     },
 }

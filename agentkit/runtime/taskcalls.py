@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from agentkit.protocol.lines import is_array, is_object
 from agentkit.runtime import dto, invocations, tasklogs
+from agentkit.runtime.asking import outcomes
 from agentkit.runtime.executors import Produced, ToolFile
 from agentkit.runtime.files import OURS, file_id_in
 from agentkit.runtime.ports import Reading, Writing
@@ -26,18 +27,27 @@ from agentkit.wire import AppSessionStatus, TaskStatus
 __all__ = ["overflow", "overflow_name", "progress", "settle"]
 
 MOST_FILES: Final = 50  # of one output that are named to the model
+LOST: Final = "the app's worker was lost while the task was running"
+LONGEST_WHY: Final = 1_000  # characters of an error that the person is shown
+_HALF_WAY: Final = frozenset({int(TaskStatus.RUNNING), int(TaskStatus.UPLOADING)})
 LOG_LINES, LOG_CHARS = 20, 2_000  # of the log, in the result of a task that failed
 LONGEST_MESSAGE: Final = 500  # characters of a printed line that are told as progress
 LONGEST_DRAFT: Final = 16_384  # bytes; a larger output so far is seen on the task's own stream
 
 
 def settle(tx: Writing, task: TaskRecord) -> None:
-    """A task is over: the call that it answers gets its result, unless it is over too, or answered by another task."""
+    """A task is over: the call that it answers gets its result, unless it is over too, or answered by another task.
+
+    Where its worker or server was lost while it ran, a person is asked, unless running it again does no harm.
+    """
     invocation = tx.get(InvocationRecord, task.invocation_id) if task.invocation_id else None
     work = Work.of(tx, invocation.chat_id) if invocation else None
     if invocation is None or work is None or invocation.execution_id != task.id:
         return
     if not is_open(INVOCATION, invocation.status):
+        return
+    if _is_unknown(task):
+        outcomes.ask(work, invocation, (task.error or LOST)[:LONGEST_WHY])
         return
     if task.status is not TaskStatus.COMPLETED:
         invocations.conclude(work, invocation, _failure(tx, task) + _session_note(tx, task), failed=True)
@@ -86,6 +96,13 @@ def _result(tx: Reading, task: TaskRecord, *, invocation_id: str) -> Produced:
         text = cut(text, limit, invocation_id=invocation_id) if whole else f"{text[:limit]} ..."
         files += [_tool_file(whole)] if whole else []
     return Produced(text, data, files)
+
+
+def _is_unknown(task: TaskRecord) -> bool:
+    """Whether the app may have done anything, and nobody knows what."""
+    was_called = any(each["status"] in _HALF_WAY for each in task.events)
+    is_lost = task.status is TaskStatus.FAILED and task.end_kind == "lost"
+    return is_lost and was_called and not task.is_idempotent
 
 
 def _text(output: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -72,6 +73,7 @@ class Tasks(Service):
         order = await self._store.read(
             lambda tx: orders.resolve(tx, request, owner=owner, run_at=run_at, have=self._holdings(tx, owner))
         )
+        order = replace(order, idempotency_key=once.id) if once else order
         session_id = self._lease(order) if order.is_new_session else None
         try:
             task = await self._place(order, session_id=session_id, once=once)
@@ -228,7 +230,7 @@ class Tasks(Service):
             if is_open(TASK, task.status):
                 task = moves.end(tx, task, TaskEvent.CANCEL, kind="cancelled")
             for hook in tx.find(WebhookRecord, task_id=task.id):
-                tx.clear_wake(moves.webhook_wake(hook.id))
+                tx.clear_wake(hook.wake_key)
                 tx.delete(hook)
             tasklogs.drop(tx, task.id)
             tx.clear_wake(moves.task_wake(task.id))

@@ -23,7 +23,7 @@ from agentkit.runtime.records import InterruptRecord, InvocationRecord, RunRecor
 from agentkit.runtime.states import INVOCATION, is_open
 from agentkit.runtime.store.blobs import TooLarge
 from agentkit.runtime.work import Work
-from agentkit.wire import InterruptReason, InterruptResolution, InterruptStatus
+from agentkit.wire import InterruptReason, InterruptResolution, InterruptStatus, ToolInvocationStatus
 
 __all__ = ["PROGRESS", "Desk"]
 
@@ -147,7 +147,7 @@ class Desk:
 
         def write(tx: Writing) -> T:
             invocation, work = tx.get(InvocationRecord, call.invocation_id), Work.of(tx, call.chat_id)
-            if invocation is None or work is None or not is_open(INVOCATION, invocation.status):
+            if invocation is None or work is None or not _is_ours(invocation, call):
                 raise Gone
             return change(work, invocation)
 
@@ -192,3 +192,9 @@ class Desk:
                 if found is None or found.status is not InterruptStatus.PENDING:
                     return found
                 await news.next(LOOK_SECONDS)
+
+
+def _is_ours(invocation: InvocationRecord, call: Execution) -> bool:
+    """Whether the call is at this very attempt still, and nobody is asked what came of it."""
+    is_asked_about = invocation.status is ToolInvocationStatus.AWAITING_APPROVAL
+    return is_open(INVOCATION, invocation.status) and not is_asked_about and invocation.attempt == call.attempt

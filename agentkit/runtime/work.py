@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Self, TypeVar
 
 from agentkit.runtime import dto, lineage
+from agentkit.runtime.asking import notices
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import (
@@ -99,13 +100,18 @@ class Work:
     def save(self, record: R, **changes: Any) -> R:
         """Saves a row of the chat with these fields changed; returns it as it is now."""
         changed: R = record.but(**changes)
-        self._asks_anew |= isinstance(record, InterruptRecord)
-        return self.tx.update(changed)
+        saved = self.tx.update(changed)
+        if isinstance(record, InterruptRecord) and isinstance(saved, InterruptRecord):
+            self._asks_anew = True
+            notices.changed(self.tx, record, saved)
+        return saved
 
     def ask(self, question: InterruptRecord) -> InterruptRecord:
         """Adds a question to a person."""
         self._asks_anew = True
-        return self.tx.insert(question)
+        asked = self.tx.insert(question)
+        notices.asked(self.tx, self.chat, asked)
+        return asked
 
     def take_order(self) -> int:
         """The next message's place in the chat."""

@@ -5,6 +5,7 @@ params                                        `string()`, `obj()`, `optional()`:
 function docstring signature                  `@tool` on a typed function
 handler context arguments result              from the model's arguments to the handler and back
 openapi openapi_schemas                       an OpenAPI document as HTTP tools
+approval                                      who is asked about a call, when, and the rule that may allow it
 output                                        `output_type=`: a type as JSON Schema, and back
 toolbox config                                an agent's tools and its configuration: what travels, what stays
 typed schema jsonable templates inputs        what those stand on
@@ -13,6 +14,7 @@ typed schema jsonable templates inputs        what those stand on
 from agentkit.tools._builder import ToolBuilder, ToolSpec
 from agentkit.tools.agent import AgentToolBuilder, agent_tool
 from agentkit.tools.app import AppToolBuilder, app_tool
+from agentkit.tools.approval import Condition, Judge, approval_policy
 from agentkit.tools.arguments import ArgumentSchema, check_arguments
 from agentkit.tools.client import ClientTool, ClientToolBuilder, tool
 from agentkit.tools.context import Progress, ToolContext, idempotency_key
@@ -22,21 +24,26 @@ from agentkit.tools.mcp import McpServerBuilder, McpToolBuilder, mcp_server, mcp
 from agentkit.tools.openapi import openapi_tools
 from agentkit.tools.output import Output, output_of
 from agentkit.tools.params import any_of, array, boolean, enum_of, integer, number, obj, optional, string
+from agentkit.tools.reconciling import NOT_DONE, NotDone
 from agentkit.tools.result import ToolOutput, result_text
 from agentkit.tools.schema import check_schema
 from agentkit.tools.toolbox import Toolbox
 from agentkit.tools.webhook import WebhookToolBuilder, webhook_tool
 
 __all__ = [
+    "NOT_DONE",
     "AgentToolBuilder",
     "AppToolBuilder",
     "ArgumentSchema",
     "ClientTool",
     "ClientToolBuilder",
+    "Condition",
     "HttpToolBuilder",
     "InternalToolsBuilder",
+    "Judge",
     "McpServerBuilder",
     "McpToolBuilder",
+    "NotDone",
     "Output",
     "Progress",
     "ToolBuilder",
@@ -48,6 +55,7 @@ __all__ = [
     "agent_tool",
     "any_of",
     "app_tool",
+    "approval_policy",
     "array",
     "boolean",
     "call_tool",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from agentkit.errors import ToolDefinitionError
+from agentkit.tools.approval import Condition, Judge, check_seconds, policy
 from agentkit.tools.inputs import Inputs
 from agentkit.tools.jsonable import NotJson, jsonable
 
@@ -48,6 +50,10 @@ class ToolBuilder(ABC):
     description: str = ""
     approval: bool = False
     approval_timeout: float | None = None
+    approval_policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The wire's ApprovalPolicy."""
+    judged_by: Callable[..., Any] | None = None
+    """The function that may allow a call without a person."""
     timeout_seconds: float | None = None
     is_idempotent: bool | None = None
     retries: int | None = None
@@ -80,11 +86,41 @@ class ToolBuilder(ABC):
         """The same as `params`."""
         return self.params(schema)
 
-    def require_approval(self, required: bool = True, *, timeout_seconds: float | None = None) -> Self:
-        """A person has to allow each call. Unanswered for `timeout_seconds` it is denied; 0 waits for ever."""
-        if timeout_seconds is not None and timeout_seconds < 0:
-            raise ToolDefinitionError(f"{self._what}: timeout_seconds={timeout_seconds!r}; write 0 to wait for ever")
-        return replace(self, approval=required, approval_timeout=timeout_seconds)
+    def require_approval(
+        self,
+        required: bool = True,
+        *,
+        timeout_seconds: float | None = None,
+        when: Condition | None = None,
+        approvers: Sequence[str] | None = None,
+        remind_seconds: float | None = None,
+        escalate_seconds: float | None = None,
+        escalate_to: Sequence[str] | None = None,
+    ) -> Self:
+        """A person has to allow each call, or each that `when` concerns.
+
+        `when` is a JSON Schema that the arguments fit, checked by the server, or a function here: it takes the
+        arguments by name, or all as one dict, and `ctx` where it wants it, and may be async. A person is asked unless
+        it returns False. `approvers` are groups of which one member answers. Unanswered for `timeout_seconds` the call
+        is denied; people are told again every `remind_seconds`; after `escalate_seconds` the groups of `escalate_to`
+        may answer too. 0 means never.
+        """
+        what = f"{self._what}: .require_approval()"
+        check_seconds(what, timeout_seconds=timeout_seconds)
+        judged_by = when if callable(when) else None
+        told = policy(
+            when=None if when is None or callable(when) else when,
+            approvers=approvers,
+            remind_seconds=remind_seconds,
+            escalate_seconds=escalate_seconds,
+            escalate_to=escalate_to,
+            what=what,
+        )
+        if not required and (told or judged_by):
+            raise ToolDefinitionError(f"{what}: False asks nobody, so leave out when=, approvers= and the like")
+        return replace(
+            self, approval=required, approval_timeout=timeout_seconds, approval_policy=told, judged_by=judged_by
+        )
 
     def timeout(self, seconds: float) -> Self:
         """How long one attempt at a call may take; then it fails, and the model reads that."""
@@ -104,19 +140,29 @@ class ToolBuilder(ABC):
 
     def build(self) -> ToolSpec:
         """The tool as it travels, a fresh dict each time. Raises ToolDefinitionError where the parts do not agree."""
+        is_judged = self.judge is not None
         return {
             "name": self.name,
             "display_name": self.shown_name or self.name,
             "description": self.description,
             "type": self.KIND,
             "require_approval": self.approval,
-            **{name: value for name, value in self._rules().items() if value is not None},
+            **{name: value for name, value in self._rules(is_judged=is_judged).items() if value is not None},
             self.KIND: self.config(),
         }
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """The kind's own part of the JSON."""
+
+    @property
+    def judge(self) -> Judge | None:
+        """What says of a call whether a person is asked; None where every call is, or the server decides."""
+        return None if self.judged_by is None else Judge.of(self.judged_by, self.inputs, what=self._what)
+
+    def judges_inside(self) -> Mapping[str, Judge]:
+        """Those of the tools of an agent that is asked, by name; they are asked where this tool was defined."""
+        return {}
 
     def handlers_inside(self) -> Mapping[str, Any]:
         """The client tools of an agent that is asked, by name; their handlers run where this tool was defined."""
@@ -126,10 +172,12 @@ class ToolBuilder(ABC):
         """The toolbox of an agent that takes the chat over, None for any other tool."""
         return None
 
-    def _rules(self) -> dict[str, Any]:
+    def _rules(self, *, is_judged: bool) -> dict[str, Any]:
         """How a call is carried out, None where nothing was said: then it does not travel."""
+        told: dict[str, Any] = {**deepcopy(dict(self.approval_policy)), **({"judged": True} if is_judged else {})}
         return {
             "approval_timeout": self.approval_timeout,
+            "approval": told or None,
             "timeout": self.timeout_seconds,
             "idempotent": self.is_idempotent,
             "retries": self.retries,

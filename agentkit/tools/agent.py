@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from agentkit.errors import ToolDefinitionError
 from agentkit.tools._builder import ToolBuilder
+from agentkit.tools.approval import Judge
 from agentkit.tools.client import ClientTool
 from agentkit.tools.config import agent_config
 from agentkit.tools.toolbox import Toolbox
@@ -42,6 +43,10 @@ class AgentToolBuilder(ToolBuilder):
     def handlers_inside(self) -> Mapping[str, ClientTool[..., Any]]:
         """The client tools of an agent that answers in its own chat, with those of agents that it asks in turn."""
         return {} if self.takes_over else self.toolbox.flat(what=f"{self._what}: the agents below it")
+
+    def judges_inside(self) -> Mapping[str, Judge]:
+        """The rules of the tools of an agent that answers in its own chat, with those of agents below it."""
+        return {} if self.takes_over else self.toolbox.flat_judges(what=f"{self._what}: the agents below it")
 
     def taken_over(self) -> Toolbox | None:
         """The toolbox of an agent that goes on in this chat."""

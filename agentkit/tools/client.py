@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, overload
 
-from agentkit.errors import ToolDefinitionError
+from agentkit.errors import ToolDefinitionError, UsageError
 from agentkit.tools._builder import ToolBuilder, ToolSpec
+from agentkit.tools.approval import Condition
 from agentkit.tools.arguments import ArgumentSchema
 from agentkit.tools.context import ToolContext
 from agentkit.tools.function import described_parameters, documentation, function_name
@@ -29,6 +30,17 @@ class ClientToolBuilder(ToolBuilder):
     """The schema of a client tool; `.handler(fn)` adds the function, and so does decorating one with the builder."""
 
     KIND: ClassVar[str] = "client"
+
+    reconciler: Callable[..., Any] | None = None
+
+    def reconcile(self, function: Callable[..., Any]) -> Self:
+        """How to find out what came of a call that was begun by a program which then died.
+
+        The function is called as a handler is, with the arguments and `ctx`, whose `idempotency_key` is the one that
+        the call had. It returns the call's result, or `NOT_DONE`: then the handler runs. Where it raises, a person is
+        asked. Pure lookup: it must not do what the handler does.
+        """
+        return replace(self, reconciler=function)
 
     def config(self) -> dict[str, Any]:
         """The input schema."""
@@ -62,12 +74,15 @@ class ClientTool(Generic[P, R]):
     builder: ClientToolBuilder
     function: Callable[P, R]
     _handler: Handler = field(init=False)
+    _reconcile: Handler | None = field(init=False)
 
     def __post_init__(self) -> None:
-        handler = Handler.of(self.function, self.builder.inputs, what=f"tool {self.name!r}")
+        what, inputs, reconciler = f"tool {self.name!r}", self.builder.inputs, self.builder.reconciler
+        handler = Handler.of(self.function, inputs, what=what)
+        reconcile = None if reconciler is None else Handler.of(reconciler, inputs, what=f"{what}: reconcile")
         looks = {key: getattr(self.function, key) for key in _LOOKS if hasattr(self.function, key)}
         # past the frozen __setattr__: these are set once, here
-        self.__dict__.update(looks, _handler=handler, __wrapped__=self.function)
+        self.__dict__.update(looks, _handler=handler, _reconcile=reconcile, __wrapped__=self.function)
 
     @property
     def name(self) -> str:
@@ -106,6 +121,17 @@ class ClientTool(Generic[P, R]):
         if misses := self.check(args):
             raise arguments_error(f"tool {self.name!r}", misses)
         return self._handler(self.arguments.filled(args), ctx)
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether it can be found out what came of a call: see `ClientToolBuilder.reconcile`."""
+        return self._reconcile is not None
+
+    def reconcile_call(self, args: Mapping[str, Any], ctx: ToolContext) -> Any:
+        """What the tool's `reconcile` returns, an awaitable if it is async. Raises UsageError where there is none."""
+        if self._reconcile is None:
+            raise UsageError(f"tool {self.name!r} has no .reconcile(fn)")
+        return self._reconcile(self.arguments.filled(args), ctx)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the function returns; arguments are not checked, as in any other call."""
@@ -155,9 +181,28 @@ class ClientTool(Generic[P, R]):
         """The same as `params`."""
         return self.params(schema)
 
-    def require_approval(self, required: bool = True, *, timeout_seconds: float | None = None) -> Self:
+    def require_approval(
+        self,
+        required: bool = True,
+        *,
+        timeout_seconds: float | None = None,
+        when: Condition | None = None,
+        approvers: Sequence[str] | None = None,
+        remind_seconds: float | None = None,
+        escalate_seconds: float | None = None,
+        escalate_to: Sequence[str] | None = None,
+    ) -> Self:
         """See `ToolBuilder.require_approval`."""
-        return replace(self, builder=self.builder.require_approval(required, timeout_seconds=timeout_seconds))
+        builder = self.builder.require_approval(
+            required,
+            timeout_seconds=timeout_seconds,
+            when=when,
+            approvers=approvers,
+            remind_seconds=remind_seconds,
+            escalate_seconds=escalate_seconds,
+            escalate_to=escalate_to,
+        )
+        return replace(self, builder=builder)
 
     def timeout(self, seconds: float) -> Self:
         """See `ToolBuilder.timeout`; it counts for the whole call, and `ctx.cancelled` tells the function."""
@@ -170,6 +215,10 @@ class ClientTool(Generic[P, R]):
     def retry(self, times: int) -> Self:
         """See `ToolBuilder.retry`: after what the function raised, and only where it is idempotent."""
         return replace(self, builder=self.builder.retry(times))
+
+    def reconcile(self, function: Callable[..., Any]) -> Self:
+        """See `ClientToolBuilder.reconcile`."""
+        return replace(self, builder=self.builder.reconcile(function))
 
     def handler(self, function: Callable[..., Any]) -> ClientTool[..., Any]:
         """The same tool with another function."""
@@ -189,17 +238,32 @@ def _described(builder: ClientToolBuilder, function: Callable[..., Any]) -> Clie
 
 @overload
 def tool(
-    name: str, /, *, description: str = "", require_approval: bool = False, display_name: str | None = None
+    name: str,
+    /,
+    *,
+    description: str = "",
+    require_approval: bool | Condition = False,
+    display_name: str | None = None,
+    reconcile: Callable[..., Any] | None = None,
 ) -> ClientToolBuilder: ...
 @overload
 def tool(
-    *, name: str, description: str = "", require_approval: bool = False, display_name: str | None = None
+    *,
+    name: str,
+    description: str = "",
+    require_approval: bool | Condition = False,
+    display_name: str | None = None,
+    reconcile: Callable[..., Any] | None = None,
 ) -> ClientToolBuilder: ...
 @overload
 def tool(function: Callable[P, R], /) -> ClientTool[P, R]: ...
 @overload
 def tool(
-    *, description: str = "", require_approval: bool = False, display_name: str | None = None
+    *,
+    description: str = "",
+    require_approval: bool | Condition = False,
+    display_name: str | None = None,
+    reconcile: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, R]], ClientTool[P, R]]: ...
 def tool(
     subject: Any = None,
@@ -207,10 +271,14 @@ def tool(
     *,
     name: str | None = None,
     description: str = "",
-    require_approval: bool = False,
+    require_approval: bool | Condition = False,
     display_name: str | None = None,
+    reconcile: Callable[..., Any] | None = None,
 ) -> Any:
     """A tool that runs in your program: from a name, to build it step by step, or from a typed function.
+
+    `require_approval` is True, or what `ToolBuilder.require_approval` takes as `when`; `reconcile` as in the builder's
+    step of that name.
 
     >>> from agentkit.tools import string
     >>> weather = tool("get_weather").describe("Current weather").param("city", string("City name"))
@@ -231,20 +299,34 @@ def tool(
         case ClientTool() | ToolBuilder():
             raise ToolDefinitionError(f"tool({subject!r}): it is a tool already")
         case _ if callable(subject) and name is None:
-            return _decorator(description, require_approval, display_name)(subject)
+            return _decorator(description, require_approval, display_name, reconcile)(subject)
         case _:
             raise ToolDefinitionError(f"tool({subject!r}): write tool('name'), or decorate a function with @tool")
     if named is None:
-        return _decorator(description, require_approval, display_name)
-    return _started(named, description, require_approval, display_name)
+        return _decorator(description, require_approval, display_name, reconcile)
+    return _started(named, description, require_approval, display_name, reconcile)
 
 
-def _decorator(description: str, approval: bool, shown_name: str | None) -> Callable[[Any], ClientTool[..., Any]]:
+def _decorator(
+    description: str,
+    approval: bool | Condition,
+    shown_name: str | None,
+    reconcile: Callable[..., Any] | None,
+) -> Callable[[Any], ClientTool[..., Any]]:
     def decorate(function: Any) -> ClientTool[..., Any]:
-        return _started(function_name(function), description, approval, shown_name)(function)
+        return _started(function_name(function), description, approval, shown_name, reconcile)(function)
 
     return decorate
 
 
-def _started(name: str, description: str, approval: bool, shown_name: str | None) -> ClientToolBuilder:
-    return ClientToolBuilder(name=name, description=description, approval=approval, shown_name=shown_name)
+def _started(
+    name: str,
+    description: str,
+    approval: bool | Condition,
+    shown_name: str | None,
+    reconcile: Callable[..., Any] | None,
+) -> ClientToolBuilder:
+    builder = ClientToolBuilder(name=name, description=description, shown_name=shown_name, reconciler=reconcile)
+    if isinstance(approval, bool):
+        return builder.require_approval(approval)
+    return builder.require_approval(when=approval)

@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from agentkit.errors import UsageError
 from agentkit.tools.jsonable import NotJson, jsonable
 
-__all__ = ["Progress", "ToolContext", "idempotency_key"]
+__all__ = ["MCP_KEY", "Progress", "ToolContext", "idempotency_key"]
+
+MCP_KEY: Final = "dev.agentkit/idempotency-key"
+"""Where a request to an MCP server has its key, in `_meta`."""
 
 
 @dataclass(frozen=True)

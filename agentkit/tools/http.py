@@ -14,6 +14,8 @@ from agentkit.tools.templates import PLACEHOLDER, placeholders
 __all__ = ["HttpToolBuilder", "call_tool", "check_url", "http_tool"]
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+SAFE: Final = ("GET", "HEAD", "OPTIONS")  # RFC 9110, 9.2.1
+RECONCILING: Final = ("GET", "HEAD")  # what may ask what came of a call
 DEFAULT_METHOD: Final = "POST"  # and null on the wire (protocol.md 6.7)
 DEFAULT_HEADER: Final = "X-API-Key"
 
@@ -31,6 +33,7 @@ class HttpToolBuilder(ToolBuilder):
     verb: str = DEFAULT_METHOD
     credential: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    asks: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,18 +76,44 @@ class HttpToolBuilder(ToolBuilder):
             raise ToolDefinitionError(f"{self._what}: the value of header {name!r} has a line break or NUL in it")
         return replace(self, headers={**self.headers, name: value})
 
+    def reconcile(self, url: str, *, method: str = "GET") -> Self:
+        """Where to ask what came of a call whose answer was lost: to a crash, a timeout, a broken connection.
+
+        Asked with the tool's headers and credentials, and the call's `Idempotency-Key`, which may stand in the URL as
+        `{{call.idempotency_key}}`. 2xx: it was done, and this is its answer. 404: it was not done, and is made again,
+        so answer 404 only once the call cannot arrive any more. Anything else: a person is asked.
+        """
+        check_url(url, what=f"{self._what}: .reconcile()")
+        if method.upper() not in RECONCILING:
+            raise ToolDefinitionError(
+                f"{self._what}: .reconcile(method={method!r}) may have no effect; write one of {', '.join(RECONCILING)}"
+            )
+        return replace(self, asks={"url": url, "method": method.upper()})
+
     def config(self) -> dict[str, Any]:
-        """All five keys, null where nothing was set (protocol.md 6.7, the Python column)."""
+        """All five keys, null where nothing was set (protocol.md 6.7, the Python column); `reconcile` where it was."""
         self._check_placeholders("the URL", self.url)
         for name, value in self.headers.items():
             self._check_placeholders(f"header {name!r}", value)
+        self._check_asks()
         return {
             "url": self.url,
             "method": None if self.verb == DEFAULT_METHOD else self.verb,
             "auth": None if self.credential is None else dict(self.credential),
             "headers": dict(self.headers) or None,
+            **({"reconcile": dict(self.asks)} if self.asks else {}),
             "input_schema": self.inputs.to_schema(),
         }
+
+    def _check_asks(self) -> None:
+        """Here and not earlier: the method may be set after it."""
+        if self.asks is None:
+            return
+        if self.verb in SAFE:
+            raise ToolDefinitionError(
+                f"{self._what}: .reconcile() asks what came of a call, and {self.verb} has no effect; leave it out"
+            )
+        self._check_placeholders("the URL of .reconcile()", self.asks["url"])
 
     def _check_placeholders(self, where: str, text: str) -> None:
         """Here and not earlier: parameters may be declared after the URL."""

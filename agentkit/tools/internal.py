@@ -29,6 +29,10 @@ class InternalToolsBuilder:
         """Show forms and buttons (top-level agents only)."""
         return self._with("widget", enabled=enabled)
 
+    def ask_user(self, enabled: bool = True) -> Self:
+        """Ask the person a question and wait for the answer: free, one of several choices, or a form."""
+        return self._with("ask_user", enabled=enabled)
+
     def finish(self, enabled: bool = True) -> Self:
         """End the run with an output."""
         return self._with("finish", enabled=enabled)

@@ -66,6 +66,15 @@ class McpServerBuilder(ToolBuilder):
     policy: McpApproval | None = None
     prefix: str = ""
 
+    @property
+    def judge(self) -> None:
+        """None: the server knows its tools' names. Raises ToolDefinitionError where a function should judge them."""
+        if self.judged_by is not None:
+            raise ToolDefinitionError(
+                f"{self._what}: a function cannot judge tools whose names the server knows; write "
+                ".require_approval(when={...}) with a JSON Schema, or mcp_tool() for the one tool"
+            )
+
     def config(self) -> dict[str, Any]:
         """Which server, which of its tools, and how they are called here."""
         if self.inputs:

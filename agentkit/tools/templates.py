@@ -1,4 +1,7 @@
-"""`{{context.X}}`, `{{args.X}}` and `${{secrets.X}}` in URLs and headers of HTTP tools (protocol.md 6.11)."""
+"""`{{context.X}}`, `{{args.X}}` and `${{secrets.X}}` in URLs and headers of HTTP tools (protocol.md 6.11).
+
+`{{call.idempotency_key}}` is ours: the same for every attempt at a call, another one for every other call.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["PLACEHOLDER", "Placeholder", "placeholders"]
+__all__ = ["OF_CALL", "PLACEHOLDER", "Placeholder", "placeholders"]
 
-SOURCES: Final = {"context": "{{", "args": "{{", "secrets": "${{"}
+SOURCES: Final = {"context": "{{", "args": "{{", "secrets": "${{", "call": "{{"}
 """Where values come from, and how a placeholder of each begins."""
+
+OF_CALL: Final = ("idempotency_key",)
+"""The names that the source `call` has."""
 
 PLACEHOLDER: Final = re.compile(r"\$?\{\{.*?\}\}", re.DOTALL)
 
@@ -43,4 +49,6 @@ def _read(text: str, begin: str, inside: str) -> Placeholder:
         return Placeholder(text, problem="is none of {{context.NAME}}, {{args.NAME}} and ${{secrets.NAME}}")
     source, name = match.groups()
     problem = "" if begin == SOURCES[source] else f"is written {SOURCES[source]}{source}.{name}}}}}"
+    if source == "call" and name not in OF_CALL:
+        problem = f"names nothing of the call; it has {{{{call.{OF_CALL[0]}}}}}"
     return Placeholder(text, source, name, problem)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from agentkit.errors import ToolDefinitionError
 from agentkit.tools._builder import ToolBuilder, ToolSpec
+from agentkit.tools.approval import Judge
 from agentkit.tools.client import ClientTool, ClientToolBuilder, tool
 
 __all__ = ["Toolbox"]
@@ -20,7 +21,9 @@ __all__ = ["Toolbox"]
 class Toolbox:
     """What travels, and what stays: the specs in order, and the client tools with a handler by name.
 
-    `inside`: the handlers of the agents that come along, by the name of the agent tool and their own.
+    `inside`: the handlers of the agents that come along, by the name of the agent tool and their own. `judges` are the
+    rules that say whether a person is asked about a call, of tools of any kind: by the agent tool that the tool is
+    below of (None: the agent's own) and its name.
     """
 
     specs: tuple[ToolSpec, ...] = ()
@@ -28,6 +31,7 @@ class Toolbox:
     inside: Mapping[str, Mapping[str, ClientTool[..., Any]]] = field(
         default_factory=dict[str, Mapping[str, ClientTool[..., Any]]]
     )
+    judges: Mapping[tuple[str | None, str], Judge] = field(default_factory=dict[tuple[str | None, str], Judge])
 
     @classmethod
     def of(cls, tools: Iterable[Any]) -> Self:
@@ -44,7 +48,9 @@ class Toolbox:
                 raise ToolDefinitionError(f"tool {name!r} is in the list twice; give one of them another name")
         builders = [entry for entry in entries if isinstance(entry, ToolBuilder)]
         inside = {builder.name: found for builder in builders if (found := builder.handlers_inside())}
-        box = cls(specs, {client.name: client for _, client in sorted_out if client is not None}, inside)
+        clients = [client for _, client in sorted_out if client is not None]
+        judges = _judges([*(client.builder for client in clients), *builders])
+        box = cls(specs, {client.name: client for client in clients}, inside, judges)
         for builder in builders:
             if (other := builder.taken_over()) is not None:
                 box = box.with_handlers(other, what=f"tool {builder.name!r}: the agent that takes over and this one")
@@ -56,7 +62,10 @@ class Toolbox:
         inside = {**self.inside}
         for agent, found in other.inside.items():
             inside[agent] = _merged(inside.get(agent, {}), found, what=f"{what}, below {agent!r},")
-        return replace(self, handlers=handlers, inside=inside)
+        judges = {**self.judges}
+        for key, judge in other.judges.items():
+            _check_same_judge(judges.setdefault(key, judge), judge, name=key[1], what=what)
+        return replace(self, handlers=handlers, inside=inside, judges=judges)
 
     def everywhere(self) -> dict[tuple[str | None, str], ClientTool[..., Any]]:
         """All handlers, by the agent tool that they are below of (None: the agent's own) and their name."""
@@ -73,6 +82,27 @@ class Toolbox:
         for handlers in self.inside.values():
             found = _merged(found, handlers, what=what)
         return dict(found)
+
+    def flat_judges(self, *, what: str) -> dict[str, Judge]:
+        """All judges by the name of the tool alone. Raises ToolDefinitionError where two of one name differ."""
+        found: dict[str, Judge] = {}
+        for (_, name), judge in self.judges.items():
+            _check_same_judge(found.setdefault(name, judge), judge, name=name, what=what)
+        return found
+
+
+def _judges(builders: Iterable[ToolBuilder]) -> dict[tuple[str | None, str], Judge]:
+    found: dict[tuple[str | None, str], Judge] = {}
+    for builder in builders:
+        if (judge := builder.judge) is not None:
+            found[None, builder.name] = judge
+        found |= {(builder.name, name): each for name, each in builder.judges_inside().items()}
+    return found
+
+
+def _check_same_judge(some: Judge, other: Judge, *, name: str, what: str) -> None:
+    if some.function != other.function:
+        raise ToolDefinitionError(f"{what} ask people about {name!r} by different rules; give one tool another name")
 
 
 def _merged(
@@ -120,6 +150,7 @@ def _client_tool(spec: Mapping[str, Any], handler: Any) -> ClientTool[..., Any]:
     builder = replace(
         builder,
         approval_timeout=spec.get("approval_timeout"),
+        approval_policy=spec.get("approval") or {},
         timeout_seconds=spec.get("timeout"),
         is_idempotent=spec.get("idempotent"),
         retries=spec.get("retries"),

@@ -80,7 +80,8 @@ class SkillConfig(Wire):
 class InternalToolsConfig(Wire):
     """Which of the platform's own tools the agent has; an unset flag takes the platform's default (protocol.md 6.8).
 
-    `results` (ours): reading on in results that were too long to be given at once.
+    Ours: `ask_user`, asking the person a question; `results`, reading on in results that were too long to be given at
+    once.
     """
 
     plan: bool | None = None
@@ -90,6 +91,7 @@ class InternalToolsConfig(Wire):
     skills: bool | None = None
     meta: bool | None = None
     results: bool | None = None
+    ask_user: bool | None = None
     host_context: bool | None = None
 
 

@@ -133,22 +133,27 @@ class CheckRequirements(Wire):
 
 
 class ApiKey(Owned):
-    """An API key. `key` is whole in the answer that makes it, and masked ever after; no `scopes`: everything."""
+    """An API key. `key` is whole in the answer that makes it, and masked ever after; no `scopes`: everything.
+
+    `groups` (ours) are those whose questions its holder may answer.
+    """
 
     name: str = ""
     key: str = Field(default="", repr=False)
     last_used_at: str | None = None
     expires_at: str | None = None
     scopes: list[str] = Field(default_factory=list[str])
+    groups: list[str] = Field(default_factory=list[str])
     source: str = ""
 
 
 class CreateApiKey(Wire):
-    """An API key to make. `expires_at` is RFC 3339; no `scopes`: everything."""
+    """An API key to make. `expires_at` is RFC 3339; no `scopes`: everything; `groups` (ours) as in `ApiKey`."""
 
     name: str = ""
     expires_at: str | None = None
     scopes: list[str] = Field(default_factory=list[str])
+    groups: list[str] = Field(default_factory=list[str])
 
 
 class ScopeDefinition(Whole):

@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
+from agentkit import verify_signature
 from agentkit.cli.lock import alone_with
 from tests.cli.console import Console
 from tests.client.hostile import Request, Wire, hostile
+from tests.runtime.hooks.listening import listening
 from tests.runtime.serving import BARE, KEY, RawStream
 
 AGENT = {"core_app": {"ref": "offline/extract"}}
@@ -74,7 +77,7 @@ def spoken() -> Generator[list[str]]:
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        yield [process.stdout.readline() for _ in range(5)]
+        yield [process.stdout.readline() for _ in range(6)]
     finally:
         process.kill()
         process.communicate()
@@ -135,12 +138,32 @@ def test_a_webhook_is_told_to_call_back_where_the_server_listens() -> None:
     assert [each["result"] for message in messages for each in message["tool_invocations"] or []] == ["later"]
 
 
+def test_who_is_named_on_the_command_line_is_told_what_waits_for_approval(tmp_path: Path) -> None:
+    secrets = tmp_path / "keys"
+    secrets.write_text("HOOKS=whsec-7e\n")
+    with listening() as receiver:
+        told_to = ("--approval-webhook", receiver.url, "--approval-webhook-secret", "HOOKS", "--secrets", str(secrets))
+        with _serving(*told_to) as (_, told):
+            schema = {"type": "object", "properties": {"msg": {"type": "string"}}, "required": ["msg"]}
+            notify = {"name": "notify", "type": "client", "description": "Notify somebody", "require_approval": True}
+            config = {**AGENT, "tools": [{**notify, "client": {"input_schema": schema}}]}
+            body = {"agent_config": config, "input": {"text": "Notify somebody. Msg: hi"}}
+            httpx.post(f"{told['url']}/agents/run", json=body, headers=BARE).raise_for_status()
+            anyio.run(receiver.heard, 1)
+    [asked] = receiver.told
+    assert (asked.event, asked.payload["interrupt"]["meta"]["arguments"]) == ("interrupt.requested", {"msg": "hi"})
+    assert asked.payload["url"].startswith(f"{told['url']}/console/inbox?interrupt=")
+    assert verify_signature(asked.body, asked.headers, "whsec-7e")
+
+
 def test_a_person_is_told_where_with_what_and_how_to_call(spoken: list[str]) -> None:
     url = spoken[0].split()[-1]
     assert spoken[0].startswith("agentkit ") and url.startswith("http://127.0.0.1:")
     assert "in memory" in spoken[1]
     assert "offline/extract" in spoken[2]
     assert f"inference(base_url='{url}')" in spoken[3]
+    assert spoken[4].split() == ["console", f"{url}/console"]
+    assert httpx.get(f"{url}/console").headers["content-type"] == "text/html; charset=utf-8"
 
 
 def test_an_alias_answers_for_a_hosted_model(spoken: list[str]) -> None:
@@ -173,6 +196,32 @@ def test_a_key_comes_by_stdin_or_environment_and_brings_the_platforms_rate_limit
 def test_without_a_key_nothing_is_limited(spoken: list[str]) -> None:
     response = httpx.get(f"{spoken[0].split()[-1]}/tasks/nope", headers=BARE)
     assert response.status_code == 404 and "x-ratelimit-limit" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [(["--no-console"], {}), ([], {"AGENTKIT_CONSOLE": "off"})],
+    ids=["argument", "environment"],
+)
+def test_a_server_may_be_without_a_console(arguments: list[str], environ: dict[str, str]) -> None:
+    with _serving(*arguments, **environ) as (_, told):
+        assert told["console"] is None
+        assert httpx.get(f"{told['url']}/console").status_code == 404
+
+
+@pytest.mark.parametrize(("public_url", "is_believed"), [("", False), ("https://desk.example", True)])
+def test_a_proxy_is_believed_where_there_is_said_to_be_one(public_url: str, is_believed: bool) -> None:
+    said = {"Host": "desk.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
+    with _serving("--api-key", "-", AGENTKIT_PUBLIC_URL=public_url) as (_, told):
+        file = {"files": [{"filename": "a.txt", "content_type": "text/plain"}]}
+        headers = {**BARE, **said, "Authorization": f"Bearer {KEY}"}
+        [made] = httpx.post(f"{told['url']}/files", json=file, headers=headers).json()
+        signing = {**said, "X-Agentkit-Console": "1", "Origin": "https://desk.example"}
+        answer = httpx.post(f"{told['url']}/console/session", json={"api_key": KEY}, headers=signing)
+    assert made["upload_url"].startswith("https://" if is_believed else "http://")
+    assert (answer.status_code, "Secure" in answer.headers.get("set-cookie", "")) == (
+        (200, True) if is_believed else (403, False)
+    )
 
 
 def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path: Path, console: Console) -> None:

@@ -12,6 +12,8 @@ from agentkit import Agent, AsyncAgent, AsyncInference, AsyncTurn, Inference, Tu
 from agentkit.client.apps import Apps, AsyncApps
 from agentkit.client.credentials import AsyncIntegrations, AsyncSecrets, Integrations, Secrets
 from agentkit.client.files import AsyncFiles, Files
+from agentkit.client.interrupt_streams import AsyncInterruptStream, InterruptStream
+from agentkit.client.interrupts import AsyncInterrupts, Interrupts
 from agentkit.client.mapping import AsyncTaskMap, TaskMap
 from agentkit.client.resources import Agents, AsyncAgents
 from agentkit.client.sessions import AsyncSession, AsyncSessions, Session, Sessions
@@ -27,6 +29,8 @@ TWINS: list[tuple[type, type]] = [
     (Apps, AsyncApps),
     (Secrets, AsyncSecrets),
     (Integrations, AsyncIntegrations),
+    (Interrupts, AsyncInterrupts),
+    (InterruptStream, AsyncInterruptStream),
     (Sessions, AsyncSessions),
     (Session, AsyncSession),
     (Tasks, AsyncTasks),
@@ -38,6 +42,8 @@ PLAIN = {  # what the asynchronous twin does without await, because it asks nobo
     AsyncApps: {"iterate"},
     AsyncSecrets: {"iterate"},
     AsyncIntegrations: {"iterate"},
+    AsyncInterrupts: {"iterate", "stream"},
+    AsyncInterruptStream: set[str](),
     AsyncSession: set[str](),
     AsyncSessions: set[str](),
     AsyncTaskMap: set[str](),

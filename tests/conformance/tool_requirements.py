@@ -36,8 +36,23 @@ TOOL_REQUIREMENTS: Sequence[Requirement] = (
     ),
     Requirement(
         "tool:unknown-outcome",
-        "A call that was running when the runtime died, and may not run twice, fails saying so.",
+        "A call that was running when the runtime died, and may not run twice, is asked about and not made again.",
         "design.md 5",
+    ),
+    Requirement(
+        "tool:unknown-client",
+        "A client that cannot tell what came of its call has a person asked; an attempt that is over is a conflict.",
+        "peers.md 2 item 2",
+    ),
+    Requirement(
+        "tool:journal",
+        "Every attempt at a call is recorded before it begins, and how it ended.",
+        "peers.md 2 item 2",
+    ),
+    Requirement(
+        "tool:reconcile",
+        "A tool that can be asked what came of a call is asked before the call is made again, and before a person is.",
+        "peers.md 2 item 2",
     ),
     Requirement(
         "tool:result-cap",

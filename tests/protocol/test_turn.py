@@ -16,7 +16,7 @@ from agentkit.errors import (
     RemoteProtocolError,
     StreamError,
 )
-from agentkit.protocol import calls, link, turn
+from agentkit.protocol import calls, link, turn, verdicts
 from agentkit.protocol.calls import Call, CallEvent, Calls
 from agentkit.protocol.effects import (
     CancelTool,
@@ -36,6 +36,7 @@ from agentkit.protocol.effects import (
 )
 from agentkit.protocol.link import LinkEvent, Patience
 from agentkit.protocol.turn import Symbol, TurnMachine, TurnState
+from agentkit.protocol.verdicts import VerdictEvent
 from tests.protocol import tables
 
 E = TypeVar("E")
@@ -112,8 +113,9 @@ def working(chat_id: str | None = "c1", *, run_id: str | None = "r1", busy: bool
         (turn, turn.TURN, Symbol, "DONE"),
         (link, link.LINK, LinkEvent, ""),
         (calls, calls.CALL, CallEvent, ""),
+        (verdicts, verdicts.VERDICT, VerdictEvent, ""),
     ],
-    ids=["turn", "link", "calls"],
+    ids=["turn", "link", "calls", "verdicts"],
 )
 def test_the_table_in_the_docstring_is_the_table_that_runs(module: Any, table: Any, events: Any, last: str) -> None:
     assert tables.told(module) == tables.literal(table, events=events, last=last)
@@ -810,6 +812,24 @@ def test_a_wait_that_passed_before_the_post_answered_parks_nothing() -> None:
     says(machine, "chats", held())
     says(machine, "chats", chat("busy", run("working"), pending_interrupts=[]))
     assert not of(machine.accepted(reply()), Settle)
+    assert machine.state is TurnState.WORKING
+
+
+@pytest.mark.parametrize(
+    ("told", "fetched"),
+    [
+        (message("ready", invocation("completed")), message("ready", invocation("awaiting_approval"))),
+        (message("failed"), message("pending", invocation("awaiting_approval"))),
+    ],
+    ids=["end-of-a-call", "end-of-the-message"],
+)
+def test_a_fetch_that_is_older_than_what_the_stream_told_parks_nothing(told: Any, fetched: Any) -> None:
+    machine = working(when_parked="return")
+    ask = timer(says(machine, "agent_runs", run("input_required")), "ask")
+    [fetch] = of(machine.timer(ask), FetchChat)
+    says(machine, "chat_messages", told)
+    parked = chat("awaiting_input", run("input_required"), chat_messages=[fetched])
+    assert not of(machine.fetched(fetch.seq, parked), Settle)
     assert machine.state is TurnState.WORKING
 
 

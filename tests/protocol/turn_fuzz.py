@@ -19,11 +19,20 @@ from multiprocessing import get_context
 from random import Random
 from typing import Any
 
-from agentkit.errors import AuthenticationError, ConflictError, ConnectError, NotFoundError, StreamError
+from agentkit.errors import (
+    AlreadyResolvedError,
+    AuthenticationError,
+    ConflictError,
+    ConnectError,
+    NotFoundError,
+    PermissionDeniedError,
+    StreamError,
+)
 from agentkit.protocol import effects as fx
 from agentkit.protocol.calls import Call, Calls
 from agentkit.protocol.link import LinkState, Patience
 from agentkit.protocol.turn import TurnMachine, TurnState
+from agentkit.protocol.verdicts import Question, Verdicts
 from tests.protocol import turn_oracle
 
 STATES = ["submitted", "working", "input_required", "auth_required", "completed", "failed", "canceled", "rejected"]
@@ -64,16 +73,23 @@ class History:
         self.attaches = self.chat_id is not None and random.random() < 0.3
         self.streams = random.random() < 0.8
         self.names_runs = random.random() < 0.6
+        self.is_slow = random.random() < 0.3
         self.calls = Calls()
         for id_ in ("i1", "i2"):
             if random.random() < 0.1:
                 self.calls.begin(id_, random.choice([Call.LEFT, Call.ANSWERED, Call.MOOT]))
+        self.verdicts = Verdicts()
+        if self.chat_id is not None and random.random() < 0.1:
+            self.verdicts.hear(asked(self.interrupt("p1", "i3", "c")))
         self.machine = TurnMachine(
             self.chat_id,
             {"input": {"text": "hi"}},
             tools={"a"},
             tools_below={("ask", "a")},
+            judges={"c"},
+            judges_below={("ask", "d")},
             calls=self.calls,
+            verdicts=self.verdicts,
             streams=self.streams,
             when_parked=random.choice(["wait", "return"]),
             polls_when_lost=random.random() < 0.6,
@@ -81,13 +97,17 @@ class History:
         )
         self.past: list[object] = []
         self.count: Counter[str] = Counter()
-        self.started: Counter[str] = Counter()
+        self.started: Counter[tuple[str, int]] = Counter()
+        self.judged: Counter[str] = Counter()
         self.stream: int | None = None  # the attempt that is open
         self.timers: dict[str, fx.Timer] = {}
         self.stale: list[fx.Timer] = []
         self.fetches: list[int] = []
         self.running: list[str] = []
         self.posting: list[str] = []
+        self.reporting: list[str] = []
+        self.judging: list[str] = []
+        self.allowing: list[str] = []
         self.stops = 0
         self.is_posted = self.is_answered = False
         self.cursor = 0
@@ -104,11 +124,13 @@ class History:
         assert self.count["Settle"] <= 1, "settled twice"
         assert self.count["PostRun"] <= (0 if self.attaches else 1), "posted twice"
         assert all(number == 1 for number in self.started.values()), "a handler ran twice"
+        assert all(number == 1 for number in self.judged.values()), "a question was judged twice"
         is_done = self.machine.state is TurnState.DONE
         assert is_done == (self.count["Settle"] == 1), "done if and only if settled"
         if is_done:
             assert self.machine.link == "down", "still listening"
-            assert not self.calls.has_any((Call.RUNNING, Call.POSTING)), "still running"
+            assert not self.calls.has_any((Call.RUNNING, Call.POSTING, Call.REPORTING)), "still running"
+            assert not self.verdicts.has_any_under_way, "still judging"
 
     def note(self, effect: fx.Effect) -> None:
         match effect:
@@ -128,10 +150,19 @@ class History:
             case fx.FetchChat(seq=seq):
                 assert not self.fetches, "two fetches at a time"
                 self.fetches.append(seq)
-            case fx.RunTool(id_, name):
+            case fx.RunTool(id_, name, attempt=attempt):
                 assert name == "a", "not a tool of ours"
-                self.started[id_] += 1
+                self.started[id_, attempt] += 1
                 self.running.append(id_)
+            case fx.Judge(id_, name=name, agent=agent):
+                assert (agent, name) in ((None, "c"), ("ask", "d")), "not a rule of ours"
+                self.judged[id_] += 1
+                self.judging.append(id_)
+            case fx.Allow(id_, arguments_hash):
+                assert arguments_hash == f"hash of {id_}", "allowed what was not shown"
+                self.allowing.append(id_)
+            case fx.PostUnknown(id_):
+                self.reporting.append(id_)
             case fx.PostResult(id_):
                 self.posting.append(id_)
             case fx.PostStop():
@@ -161,13 +192,23 @@ class History:
             able += [self.fail_stop]
         if self.fetches:
             able += [self.answer_fetch] * 3 + [self.fail_fetch]
-        if self.running:
-            able += [self.finish_tool]
+        if self.running and not self.dawdles():
+            able += [self.finish_tool] * 2
+        if self.reporting and not self.dawdles():
+            able += [self.report] * 2
+        if self.judging:
+            able += [self.judge]
+        if self.allowing and not self.dawdles():
+            able += [self.allow]
         if self.posting:
             able += [self.post_result]
-        if self.calls.has_any((Call.LEFT,)):
+        if self.calls.has_any((Call.LEFT, Call.REPORTING, Call.REPORTED)):
             able += [self.submit]
         return able
+
+    def dawdles(self) -> bool:
+        """Whether an answer is late, as many are in some histories."""
+        return self.is_slow and self.random.random() < 0.8
 
     def begin(self) -> None:
         if self.random.random() < 0.02:
@@ -256,7 +297,37 @@ class History:
 
     def finish_tool(self) -> None:
         id_ = self.running.pop(self.random.randrange(len(self.running)))
-        self.take(("tool", id_), self.machine.tool_finished(id_, "r"))
+        end = self.random.choice(["finished", "finished", "unknown", "unknown", "unknown", "taken"])
+        if end == "finished":
+            self.take(("tool", id_), self.machine.tool_finished(id_, "r"))
+        elif end == "unknown":
+            self.take(("unknown", id_), self.machine.tool_unknown(id_, "it died"))
+        else:
+            self.take(("taken", id_), self.machine.tool_taken(id_))
+
+    def report(self) -> None:
+        id_ = self.reporting.pop(self.random.randrange(len(self.reporting)))
+        absent = NotFoundError(404, "no such path")
+        errors: list[Exception] = [ConnectError("cut"), ConflictError(409, "newer"), absent, absent]
+        if self.random.random() < 0.2:
+            self.take(("told", id_), self.machine.unknown_told(id_))
+        else:
+            self.take(("not told", id_), self.machine.unknown_failed(id_, self.random.choice(errors), "unknown"))
+
+    def judge(self) -> None:
+        id_ = self.judging.pop(self.random.randrange(len(self.judging)))
+        needs_person = self.random.random() < 0.3
+        self.take(("judged", id_), self.machine.judged(id_, needs_person=needs_person))
+        if needs_person and self.random.random() < 0.3:
+            self.judging.append(id_)  # it took too long, and says something later
+
+    def allow(self) -> None:
+        id_ = self.allowing.pop(self.random.randrange(len(self.allowing)))
+        errors = [ConnectError("cut"), PermissionDeniedError(403, "no"), AlreadyResolvedError(409, "x", winner={})]
+        if self.random.random() < 0.4:
+            self.take(("allowed", id_), self.machine.allowed(id_))
+        else:
+            self.take(("allow failed", id_), self.machine.allow_failed(id_, self.random.choice(errors)))
 
     def post_result(self) -> None:
         id_ = self.posting.pop(self.random.randrange(len(self.posting)))
@@ -303,8 +374,24 @@ class History:
             chat["active_run"] = self.random.choice([self.run(), self.run(), None])
         if self.random.random() < 0.3:
             reason = self.random.choice(["tool_approval", "client_tool"])
-            chat["pending_interrupts"] = [{"id": "p1", "reason": reason, "status": "pending", "resource_id": "i3"}]
+            chat["pending_interrupts"] = [{"id": "p0", "reason": reason, "status": "pending", "resource_id": "i3"}]
+        elif self.random.random() < 0.6:
+            questions = [("p1", "i3", "c"), ("p2", "i3", "c"), ("p3", "i7", "d"), ("p4", "i8", "e")]
+            asked_now = self.random.sample(questions, self.random.randint(1, 4))
+            chat["pending_interrupts"] = [self.interrupt(*each) for each in asked_now]
         return chat
+
+    def interrupt(self, id_: str, about: str, name: str) -> dict[str, Any]:
+        """A question about a tool; `d` is asked below."""
+        meta = {
+            "tool_name": name,
+            "arguments": {"n": 1},
+            **({"unknown_outcome": True} if self.random.random() < 0.4 else {}),
+            **({"judged": True} if self.random.random() < 0.8 else {}),
+        }
+        where = ["c1", "c2"] if name == "d" else ["c1"]
+        said = {"id": id_, "reason": "tool_approval", "status": "pending", "resource_id": about, "meta": meta}
+        return {**said, "arguments_hash": f"hash of {id_}", "chat_id": where[-1], "chat_path": where}
 
     def message(self) -> dict[str, Any]:
         random = self.random
@@ -316,9 +403,10 @@ class History:
                 ("i3", "app", "c"),
                 ("i4", "agent", "ask"),
             )
-            if random.random() < 0.3
+            if random.random() < (0.8 if id_ == "i1" else 0.3)
         ]
         for each in invocations:
+            each |= random.choice([{}, {"attempt": random.randint(1, 9)}])
             each |= {"execution_id": random.choice(["c2", None])} if each["type"] == "agent" else {}
         message = {"id": random.choice(["m1", "m1", "m0", "m2"]), "role": random.choice(["assistant", "user", None])}
         message |= {"status": random.choice(MESSAGE_STATUSES), "order": random.choice([0, 1, 2, None])}
@@ -329,7 +417,7 @@ class History:
         random = self.random
         invocations = [
             {"id": id_, "type": "client", "status": random.choice(CALL_STATUSES), "function": {"name": name}}
-            for id_, name in (("i5", "a"), ("i6", "b"))
+            for id_, name in (("i5", "a"), ("i6", "b"), ("i7", "d"))
             if random.random() < 0.5
         ]
         message = {"id": "m7", "chat_id": "c2", "role": "assistant", "tool_invocations": invocations}
@@ -366,6 +454,13 @@ class History:
         elif due := [name for name in ("retry", "poll", "ask", "fetch", "quiet") if name in self.timers]:
             timer = self.timers.pop(due[0])
             self.take(timer, self.machine.timer(timer))
+
+
+def asked(interrupt: dict[str, Any]) -> Question:
+    """The question in an interrupt."""
+    question = Question.of(interrupt)
+    assert question is not None
+    return question
 
 
 def walk(seed: int) -> str:

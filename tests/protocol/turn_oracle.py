@@ -7,7 +7,8 @@ and other clients who answer, other turns before and after. What is checked:
 - completed, failed, canceled, rejected are what became of this turn's run, and only once it was over;
 - by then the caller has seen the last message whole, and the output;
 - "parked" only where a person was waited for, by the latest news; with `when_parked="return"` always there;
-- a stop that could be posted is posted; a handler runs once; no result is posted for another's call.
+- a stop that could be posted is posted; a handler runs once per attempt; no result is posted for another's call;
+- a rule is asked once per question, and not about a call that may have run already; what it allows parks nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from agentkit.errors import ConflictError, ConnectError, StreamError
+from agentkit.errors import (
+    AlreadyResolvedError,
+    ConflictError,
+    ConnectError,
+    NotFoundError,
+    PermissionDeniedError,
+    StreamError,
+)
 from agentkit.protocol import effects as fx
 from agentkit.protocol.link import Patience
 from agentkit.protocol.turn import TurnMachine, TurnState
@@ -81,6 +89,7 @@ class Platform:
         self.pending: list[Entry] | None = None  # of the open stream
         self.person_waits: list[bool] = [False]  # by time
         self.results: Counter[str] = Counter()
+        self.free: set[str] = set()  # the calls of `j` that our rule allows
 
     # -- truth -------------------------------------------------------------------------------------------------------
 
@@ -97,8 +106,13 @@ class Platform:
 
     def waits_for_person(self) -> bool:
         """Whether only a person, or a client that is not ours, can move the run on."""
-        waiting = self.open_invocations()
-        return bool(waiting) and any(each["function"]["name"] != "a" for each in waiting)
+        return any(not self.is_moved_here(each) for each in self.open_invocations())
+
+    def is_moved_here(self, invocation: dict[str, Any]) -> bool:
+        """Whether a handler or a rule of ours moves it on; no rule can where the platform does not say what it asks."""
+        if invocation["function"]["name"] == "a":
+            return bool(invocation["status"] != "awaiting_approval")
+        return self.has_interrupts and invocation["id"] in self.free
 
     # -- what it says ------------------------------------------------------------------------------------------------
 
@@ -120,11 +134,16 @@ class Platform:
             view["active_run"] = self.run_view(run) if run else None
         if self.has_interrupts:
             view["pending_interrupts"] = [
-                {"id": f"p-{each['id']}", "reason": "tool_approval", "status": "pending", "resource_id": each["id"]}
-                for each in self.open_invocations()
-                if each["status"] == "awaiting_approval"
+                self.interrupt_view(each) for each in self.open_invocations() if each["status"] == "awaiting_approval"
             ]
         return view
+
+    def interrupt_view(self, invocation: dict[str, Any]) -> dict[str, Any]:
+        """A call that may have run already is asked about by another interrupt than the first."""
+        attempt, name = invocation.get("attempt", 0), invocation["function"]["name"]
+        meta = {"tool_name": name, "arguments": {"n": 1}, "unknown_outcome" if attempt else "judged": True}
+        view = {"id": f"p-{invocation['id']}-{attempt}", "reason": "tool_approval", "status": "pending"}
+        return {**view, "resource_id": invocation["id"], "meta": meta, "chat_id": "c1", "chat_path": ["c1"]}
 
     def publish(self, event: str, data: dict[str, Any]) -> None:
         self.now += 1
@@ -226,14 +245,56 @@ class Platform:
             self.finish(run, "failed")
             return
         for each in self.open_invocations():
-            if each["function"]["name"] != "a" or self.results[each["id"]] < 0:
+            if each["status"] == "awaiting_approval" and "attempt" in each and self.random.random() < 0.7:
+                self.run_again(run, each)
+                return
+            is_outrun = each["function"]["name"] != "a" and self.random.random() < 0.1  # a person is quicker
+            if not self.is_moved_here(each) or self.results[each["id"]] < 0 or is_outrun:
                 self.settle_call(each)
                 return
 
     def settle_call(self, invocation: dict[str, Any]) -> None:
         invocation["status"] = "completed"
-        message = next(each for each in self.messages if invocation in each.get("tool_invocations", []))
-        self.publish("chat_messages", message)
+        self.publish("chat_messages", self.message_of(invocation))
+
+    def do_judge(self, run: Run) -> None:
+        asked = self.new_call("app", "j", "awaiting_approval")
+        if self.random.random() < 0.6:
+            self.free.add(asked["id"])
+        self.call(run, [asked], held=True)
+
+    def allow(self, interrupt_id: str) -> None:
+        """POST /interrupts/{id}/resolve. Raises where it does not wait any more."""
+        waiting = [each for each in self.open_invocations() if each["status"] == "awaiting_approval"]
+        invocation = next((each for each in waiting if self.interrupt_view(each)["id"] == interrupt_id), None)
+        if invocation is None:
+            raise AlreadyResolvedError(409, "somebody was first")
+        assert invocation["id"] in self.free and "attempt" not in invocation, "allowed what nobody allowed"
+        self.settle_call(invocation)
+
+    def take_unknown(self, id_: str, attempt: int) -> None:
+        """POST /tools/{id}/unknown: a person is asked. Raises where it does not wait, or for another attempt."""
+        invocation = next(each for each in self.invocations if each["id"] == id_)
+        if invocation["status"] != self.client_status or invocation["attempt"] != attempt:
+            raise ConflictError(409, "it does not wait for that attempt")
+        run = self.run
+        assert run is not None
+        invocation["status"] = "awaiting_approval"
+        run.state = "input_required"
+        self.tell_both(run, self.message_of(invocation))
+        self.tell_chat()
+
+    def run_again(self, run: Run, invocation: dict[str, Any]) -> None:
+        """A person said that the call is to be run once more."""
+        invocation["attempt"] += 1
+        invocation["status"] = self.client_status
+        if not self.is_loud:
+            run.state = "working"
+        self.tell_both(run, self.message_of(invocation))
+        self.tell_chat()
+
+    def message_of(self, invocation: dict[str, Any]) -> dict[str, Any]:
+        return next(each for each in self.messages if invocation in each.get("tool_invocations", []))
 
     def do_talk(self, run: Run) -> None:
         assert run.answer is not None
@@ -256,7 +317,8 @@ class Platform:
     def new_call(self, kind: str, name: str, status: str, *, number: int = 0) -> dict[str, Any]:
         arguments = self.random.choice([{"n": 1}, '{"n": 1}'])
         called = {"id": f"i{len(self.invocations) + number}", "type": kind, "status": status}
-        return {**called, "function": {"name": name, "arguments": arguments}}
+        counted = {"attempt": 1} if kind == "client" and self.has_interrupts else {}
+        return {**called, **counted, "function": {"name": name, "arguments": arguments}}
 
     def call(self, run: Run, invocations: list[dict[str, Any]], *, held: bool) -> None:
         assert run.answer is not None
@@ -322,6 +384,7 @@ class Play:
             "c1" if self.follows else None,
             {"input": {"text": "hi"}},
             tools={"a"},
+            judges={"j"},
             streams=random.random() < 0.8,
             when_parked="return" if self.returns else "wait",
             patience=Patience(max_retries=3),
@@ -333,17 +396,20 @@ class Play:
         self.delivered: list[Entry] = []
         self.settled: fx.Settle | None = None
         self.stop_must_be_posted = self.is_stop_posted = self.is_stop_asked = False
-        self.started: Counter[str] = Counter()
+        self.started: Counter[tuple[str, int]] = Counter()
+        self.judged: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
-        self.heard_on_stream = self.heard_by_fetch = 0
+        self.heard_on_stream = self.heard_by_fetch = self.heard_of_run = 0
         self.seen_messages: dict[str, dict[str, Any]] = {}
         self.seen_output: Any = None
         self.past: list[object] = []
         self.steps = self.failures = 0
+        self.untold = False  # an approval of our rule could not be sent
 
     def script(self) -> list[str]:
         return [
-            self.random.choice(["client", "left", "approve", "both", "talk"]) for _ in range(self.random.randint(0, 3))
+            self.random.choice(["client", "left", "approve", "both", "judge", "talk"])
+            for _ in range(self.random.randint(0, 3))
         ]
 
     def set_the_scene(self) -> None:
@@ -385,11 +451,25 @@ class Play:
             case fx.PostStop():
                 self.is_stop_posted = True
                 self.under_way.append(self.post_stop)
-            case fx.RunTool(id_, name, args):
-                self.started[id_] += 1
+            case fx.RunTool(id_, name, args, attempt=attempt):
+                self.started[id_, attempt] += 1
                 assert name == "a", "a tool without a handler was started"
                 assert args == {"n": 1}, "arguments were not decoded"
-                self.under_way.append(lambda: self.take(("tool", id_), self.machine.tool_finished(id_, "x")))
+                ends = (
+                    self.machine.tool_unknown if attempt and self.random.random() < 0.3 else self.machine.tool_finished
+                )
+                self.under_way.append(lambda: self.take(("tool", id_), ends(id_, "x")))
+            case fx.PostUnknown(id_, attempt):
+                self.under_way.append(lambda: self.post_unknown(id_, attempt))
+            case fx.Judge(id_, invocation_id, name, args):
+                self.judged[id_] += 1
+                assert (name, args) == ("j", {"n": 1}), "a tool without a rule was judged"
+                needs_person = invocation_id not in self.platform.free
+                self.under_way.append(
+                    lambda: self.take(("judged", id_), self.machine.judged(id_, needs_person=needs_person))
+                )
+            case fx.Allow(id_):
+                self.under_way.append(lambda: self.allow(id_))
             case fx.PostResult(id_):
                 self.under_way.append(lambda: self.post_result(id_))
             case fx.Emit():
@@ -406,7 +486,9 @@ class Play:
             self.seen_output = emit.data["output"]
         elif emit.kind == "tool_call":
             self.told[emit.data["id"]] += 1
-            assert emit.data["function"]["name"] == "b" or emit.data["id"] in self.started, "told of our own call"
+            assert emit.data["function"]["name"] == "b" or any(id_ == emit.data["id"] for id_, _ in self.started), (
+                "told of our own call"
+            )
         if emit.kind == "tool_call" and not self.returns and self.random.random() < 0.5:
             id_ = emit.data["id"]
             self.under_way.append(lambda: self.take(("submit", id_), self.machine.submit(id_, "by hand")))
@@ -478,6 +560,34 @@ class Play:
         else:
             self.later(("posted", id_), lambda: self.machine.result_posted(id_))
 
+    def post_unknown(self, id_: str, attempt: int) -> None:
+        try:
+            if self.fails(0.2):
+                raise self.random.choice([ConnectError("refused"), NotFoundError(404, "no such path")])
+            self.platform.take_unknown(id_, attempt)
+        except (ConflictError, ConnectError, NotFoundError) as raised:
+            error = raised
+            if isinstance(error, ConnectError):
+                self.platform.results[id_] -= 100  # ours no more: somebody else may answer it
+                self.platform.has_helpers = True
+            self.later(("not told", id_), lambda: self.machine.unknown_failed(id_, error, "unknown outcome"))
+        else:
+            self.later(("told", id_), lambda: self.machine.unknown_told(id_))
+
+    def allow(self, id_: str) -> None:
+        try:
+            if self.fails(0.2):
+                raise self.random.choice([ConnectError("refused"), PermissionDeniedError(403, "no")])
+            self.platform.allow(id_)
+        except (AlreadyResolvedError, ConnectError, PermissionDeniedError) as raised:
+            error = raised
+            if not isinstance(error, AlreadyResolvedError):
+                self.untold = True
+                self.platform.has_helpers = True
+            self.later(("not allowed", id_), lambda: self.machine.allow_failed(id_, error))
+        else:
+            self.later(("allowed", id_), lambda: self.machine.allowed(id_))
+
     def fails(self, share: float) -> bool:
         return self.is_shaky and self.steps < CALM_AFTER and self.random.random() < share
 
@@ -498,6 +608,8 @@ class Play:
             return
         self.delivered.append(entry)
         self.heard_on_stream = max(self.heard_on_stream, entry.at)
+        if entry.event != "chat_messages":
+            self.heard_of_run = max(self.heard_of_run, entry.at)
         line = {"event": entry.event, "data": deepcopy(entry.data), **({"id": entry.seq} if entry.seq else {})}
         self.take((entry.event, entry.data.get("status") or entry.data), self.machine.wire(self.attempt, line))
 
@@ -575,6 +687,7 @@ class Play:
 
     def check(self, end: fx.Settle) -> None:
         assert all(times == 1 for times in self.started.values()), "a handler ran twice"
+        assert all(times == 1 for times in self.judged.values()), "a question was judged twice"
         assert all(times == 1 for times in self.told.values()), "an open call was told twice"
         assert self.is_stop_posted or not self.stop_must_be_posted, "a stop was forgotten"
         match end.outcome:
@@ -589,14 +702,13 @@ class Play:
 
     def check_parked(self) -> None:
         assert self.returns, "came back although it was to wait"
-        assert not self.ours.is_over or self.heard_last() < self.platform.now, "parked after the end"
-        if any(count < 0 for count in self.platform.results.values()):
-            return  # a result could not be posted: that call waits for somebody's hand
+        # a message that a snapshot repeats is as new as the snapshot, and says nothing about the run
+        heard_of_run = max(self.heard_of_run, self.heard_by_fetch)
+        assert not self.ours.is_over or heard_of_run < self.platform.now, "parked after the end"
+        if self.untold or any(count < 0 for count in self.platform.results.values()):
+            return  # a result could not be posted, or an approval: that call waits for somebody's hand
         latest = (self.heard_on_stream, self.heard_by_fetch)
         assert any(self.platform.person_waits[at] for at in latest), "nobody was waited for"
-
-    def heard_last(self) -> int:
-        return max(self.heard_on_stream, self.heard_by_fetch)
 
     def check_over(self, end: fx.Settle) -> None:
         platform = self.platform

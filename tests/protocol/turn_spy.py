@@ -9,19 +9,21 @@ from enum import Enum
 from agentkit.protocol.calls import CALL, CallEvent, Calls
 from agentkit.protocol.link import LINK, Link, LinkEvent
 from agentkit.protocol.turn import TURN, Symbol, TurnMachine
+from agentkit.protocol.verdicts import VERDICT, Verdict, VerdictEvent, Verdicts
 
 Cell = tuple[str, str]
 
 
 def cells() -> set[Cell]:
-    """Every cell of the three tables."""
-    return {(state.name, event.name) for table in (TURN, LINK, CALL) for state, row in table.items() for event in row}
+    """Every cell of the four tables."""
+    tables = (TURN, LINK, CALL, VERDICT)
+    return {(state.name, event.name) for table in tables for state, row in table.items() for event in row}
 
 
 @contextmanager
 def watching(seen: set[Cell]) -> Iterator[None]:
     """Notes every cell that is entered."""
-    turn, go, advance = TurnMachine._turn, Link._go, Calls.advance
+    turn, go, advance, judge = TurnMachine._turn, Link._go, Calls.advance, Verdicts.advance
 
     def spy_turn(self: TurnMachine, symbol: Symbol) -> None:
         seen.add(_cell(self.state, symbol))
@@ -37,11 +39,17 @@ def watching(seen: set[Cell]) -> Iterator[None]:
             seen.add(_cell(state, event))
         return advance(self, id_, event)
 
-    TurnMachine._turn, Link._go, Calls.advance = spy_turn, spy_go, spy_advance  # type: ignore[method-assign,assignment]
+    def spy_judge(self: Verdicts, id_: str, event: VerdictEvent) -> str:
+        seen.add(_cell(self.get(id_) or Verdict.NEW, event))
+        return judge(self, id_, event)
+
+    TurnMachine._turn, Link._go = spy_turn, spy_go  # type: ignore[method-assign,assignment]
+    Calls.advance, Verdicts.advance = spy_advance, spy_judge  # type: ignore[method-assign]
     try:
         yield
     finally:
-        TurnMachine._turn, Link._go, Calls.advance = turn, go, advance  # type: ignore[method-assign]
+        TurnMachine._turn, Link._go = turn, go  # type: ignore[method-assign]
+        Calls.advance, Verdicts.advance = advance, judge  # type: ignore[method-assign]
 
 
 def _cell(state: Enum, event: Enum) -> Cell:

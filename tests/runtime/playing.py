@@ -18,7 +18,10 @@ from agentkit.wire import RunAgentRequest, SubmitToolResult
 
 OWNER = "local"
 ADA, ANN, EVE, ME = (Approver(name) for name in ("ada", "ann", "eve", "me"))
-PLATFORM = ("limits", "executors", "secrets", "agents", "apps", "mcp", "allow_hosts", "fleet")
+PLATFORM = (
+    *("limits", "executors", "secrets", "agents", "apps", "mcp", "allow_hosts", "fleet"),
+    *("approval_webhooks", "approval_webhook_secret", "public_url"),
+)
 """What `playing` gives to the platform; the rest is the agent's."""
 
 

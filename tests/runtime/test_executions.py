@@ -306,7 +306,7 @@ async def test_progress_is_told_live() -> None:
 
 @pytest.mark.requirement("tool:unknown-outcome")
 @pytest.mark.parametrize("idempotent", [False, True], ids=["once", "idempotent"])
-async def test_a_call_that_the_runtime_died_in_is_unknown_or_tried_again(tmp_path: Any, idempotent: bool) -> None:
+async def test_a_call_that_the_runtime_died_in_is_asked_about_or_tried_again(tmp_path: Any, idempotent: bool) -> None:
     """Closing without an end is what a kill leaves: the row says that a process has the call, which is gone."""
     db = tmp_path / "chats.db"
     begun = anyio.Event()
@@ -328,11 +328,14 @@ async def test_a_call_that_the_runtime_died_in_is_unknown_or_tried_again(tmp_pat
     again = BenchExecutor(wait=swift)
     async with playing("told", db=db, executors=[again]) as play:
         play.chat_id, play.config = chat_id, config
+        if not idempotent:
+            (asked,) = (await play.until(lambda chat: chat["pending_interrupts"]))["pending_interrupts"]
+            await resolve(play, asked["id"], decision="deny")
         ((status, told),) = await results(play)
         if idempotent:
             assert (status, told) == ("completed", "at 2")
         else:
-            assert status == "failed" and told.startswith("unknown outcome") and again.calls == []
+            assert status == "cancelled" and told.startswith("unknown outcome") and again.calls == []
         assert [each.text for each in play.model.requests[0].messages if each.role == "tool"] == [told]
 
 

@@ -83,6 +83,17 @@ async def test_what_was_written_is_there_when_it_is_opened_again(path: Path, syn
         assert found == (["f1"], (1, 1), 1)
 
 
+async def test_a_trace_hears_of_every_statement_of_a_write_and_of_no_read(path: Path) -> None:
+    heard: list[str] = []
+    async with opened(path, trace=heard.append) as store:
+        await store.read(lambda tx: tx.find(KeyRecord))
+        assert heard == []
+        await store.write(lambda tx: tx.insert(KeyRecord(id="key-0001", sha256="s", owner="o")))
+        verbs = [each.split()[0] for each in heard]
+        assert verbs == ["BEGIN", "SAVEPOINT", "INSERT", "RELEASE", "COMMIT"]
+        assert "'key-0001'" in heard[2]
+
+
 async def test_a_path_with_the_signs_of_a_url_is_taken_literally(tmp_path: Path) -> None:
     odd = tmp_path / "a?mode=memory#b %41.db"
     async with opened(odd) as store:

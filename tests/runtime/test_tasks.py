@@ -170,6 +170,16 @@ async def test_the_same_key_runs_one_task_and_a_waiting_repeat_sees_its_end(tmp_
         assert other.status_code == 409
 
 
+async def test_an_app_has_a_key_of_its_work_and_never_the_one_that_was_sent(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        body, keys = {"app": "acme/echo", "input": {"text": "a"}}, []
+        for header in ({"Idempotency-Key": "k-sent"}, {"Idempotency-Key": "k-other"}, {}):
+            assert (await on.send("POST", "/run?wait=false", body, **header)).status_code == 200
+            keys.append((await on.take()).idempotency_key)
+        assert keys[0] and keys[1] and keys[0] != keys[1] and keys[2] is None
+        assert "k-sent" not in keys[0]
+
+
 async def test_tickets_say_what_is_warm_for_whom(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         await on.run(setup={"size": 1})

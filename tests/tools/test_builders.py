@@ -106,6 +106,13 @@ def test_an_http_tool_writes_null_for_what_was_not_set() -> None:
     }
 
 
+def test_where_an_http_tool_asks_what_came_of_a_call_travels_where_it_was_said() -> None:
+    asks = "https://api.example/charges/{{call.idempotency_key}}"
+    built = http_tool("pay", "https://api.example").reconcile(asks, method="head").build()
+    assert built["http"]["reconcile"] == {"url": asks, "method": "HEAD"}
+    assert "reconcile" not in http_tool("pay", "https://api.example").build()["http"]
+
+
 def test_a_webhook_without_a_secret_writes_null() -> None:
     assert webhook_tool("ping", "https://h.example").build()["hook"]["secret"] is None
 
@@ -254,6 +261,7 @@ def test_a_builder_is_frozen_and_prints_short(builder: ToolBuilder) -> None:
 def test_internal_tools_hold_only_the_switches_that_were_touched() -> None:
     assert internal_tools().build() == {}
     assert internal_tools().memory().build() == {"memory": True}
+    assert internal_tools().ask_user().none().build()["ask_user"] is True  # not one of the classic ones
     assert internal_tools().plan().widget(False).skills().build() == {"plan": True, "widget": False, "skills": True}
     assert internal_tools().all().build() == {"plan": True, "memory": True, "widget": True, "finish": True}
     assert internal_tools().all().none().finish().build() == {
@@ -328,6 +336,11 @@ MISTAKES: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: http.header("X", "{{tenant}}").build(), ["{{tenant}}", "{{context.NAME}}"]),
     (lambda: http.header("X", "{{context.a").build(), ["without its other half"]),
     (lambda: http.header("X", "a}}").build(), ["without its other half"]),
+    (lambda: http.header("X", "{{call.id}}").build(), ["{{call.id}}", "{{call.idempotency_key}}"]),
+    (lambda: http.reconcile("api.example/x"), ["tool 't': .reconcile()", "full URL"]),
+    (lambda: http.reconcile("https://e.example", method="POST"), [".reconcile(method='POST')", "GET, HEAD"]),
+    (lambda: http.reconcile("https://e.example").method("GET").build(), [".reconcile()", "GET has no effect"]),
+    (lambda: http.reconcile("https://e.example/{{args.x}}").build(), ["the URL of .reconcile()", ".param('x'"]),
 ]
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from agentkit.runtime import dto, lineage
-from agentkit.runtime.asking import interrupts
+from agentkit.runtime.asking import accounts, interrupts, rules
 from agentkit.runtime.asking.approvers import Approver
-from agentkit.runtime.asking.interrupts import Decision
+from agentkit.runtime.asking.interrupts import Answer, Decision
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import ChatRecord, HookCallRecord, InterruptRecord, InvocationRecord, RunRecord
 from agentkit.runtime.service import Service
 from agentkit.runtime.work import Work
-from agentkit.wire import AlwaysAllow, Decide, RejectTool, ResolveInterrupt
+from agentkit.wire import Always, AlwaysAllow, Decide, RejectTool, ResolveInterrupt
 
 __all__ = ["Approvals"]
 
@@ -27,7 +29,12 @@ class Approvals(Service):
     ) -> dict[str, Any]:
         """POST /tools/{id}/invoke: approve, as is or with edited arguments."""
         decision = Decision(
-            allow=True, by=by, note=body.note or "", arguments=body.arguments, arguments_hash=body.arguments_hash
+            Answer.ALLOW,
+            by=by.calling_themselves(body.by),
+            note=body.note or "",
+            arguments=body.arguments,
+            arguments_hash=body.arguments_hash,
+            always=body.always,
         )
         return await self._decide(owner, invocation_id, decision, once=once)
 
@@ -35,26 +42,55 @@ class Approvals(Service):
         self, owner: str, invocation_id: str, body: RejectTool, *, by: Approver, once: Once | None = None
     ) -> dict[str, Any]:
         """POST /tools/{id}/reject: the model reads the reason."""
-        return await self._decide(owner, invocation_id, Decision(allow=False, by=by, note=body.reason or ""), once=once)
+        decision = Decision(
+            Answer.DENY,
+            by=by.calling_themselves(body.by),
+            note=body.reason or "",
+            arguments_hash=body.arguments_hash,
+        )
+        return await self._decide(owner, invocation_id, decision, once=once)
 
     async def always_allow(
         self, owner: str, chat_id: str, invocation_id: str, body: AlwaysAllow, *, by: Approver
     ) -> dict[str, Any]:
-        """POST /chats/{id}/tools/{id}/always-allow: approve, and do not ask again for this tool in this chat."""
-        return await self._decide(owner, invocation_id, Decision(allow=True, by=by, always=True), chat_id=chat_id)
+        """POST /chats/{id}/tools/{id}/always-allow: approve, and later calls like this one in this chat too."""
+        decision = Decision(Answer.ALLOW, by=by.calling_themselves(body.by), always=_chosen(body.option))
+        return await self._decide(owner, invocation_id, decision, chat_id=chat_id)
+
+    async def always_allow_options(self, owner: str, chat_id: str, invocation_id: str) -> list[dict[str, Any]]:
+        """GET /chats/{id}/tools/{id}/always-allow/options: `{option, label}` of each rule that would allow this call.
+
+        None for a call that waits for no approval, and for one that may have run already.
+        """
+
+        def look(tx: Reading) -> list[dict[str, Any]]:
+            invocation = _call_of(tx, owner, chat_id, invocation_id)
+            asked = interrupts.of_invocation(tx, invocation.id)
+            return rules.options(invocation) if asked is not None and rules.may_be_added(asked) else []
+
+        return await self._store.read(look)
+
+    async def explain(self, owner: str, chat_id: str, invocation_id: str) -> dict[str, str]:
+        """POST /chats/{id}/tools/{id}/explain: `{explanation}`, an account of the call from the rows, no model's."""
+
+        def look(tx: Reading) -> dict[str, str]:
+            return {"explanation": accounts.account(tx, _call_of(tx, owner, chat_id, invocation_id))}
+
+        return await self._store.read(look)
 
     async def resolve(
         self, owner: str, interrupt_id: str, body: ResolveInterrupt, *, by: Approver, once: Once | None = None
     ) -> dict[str, Any]:
         """POST /interrupts/{id}/resolve."""
-        if body.decision not in ("allow", "deny"):
-            raise Fault("invalid_request", f"decision is allow or deny, not {body.decision!r}")
+        if body.decision not in tuple(Answer):
+            raise Fault("invalid_request", f"decision is allow, deny or respond, not {body.decision!r}")
         decision = Decision(
-            allow=body.decision == "allow",
-            by=by,
+            Answer(body.decision),
+            by=by.calling_themselves(body.by),
             note=body.note or "",
             arguments=body.arguments,
             arguments_hash=body.arguments_hash,
+            always=body.always,
             data=body.data,
         )
 
@@ -91,8 +127,8 @@ class Approvals(Service):
         def change(tx: Writing) -> dict[str, Any]:
             work, resource_id = _asked_about(tx, invocation_id, owner)
             interrupt = interrupts.of_invocation(tx, resource_id)
-            if chat_id is not None and not any(id.startswith(chat_id) for id in _line(tx, work.chat.id)):
-                raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
+            if chat_id is not None:
+                _check_line(tx, chat_id, work.chat.id, invocation_id)
             if interrupt is None:
                 raise Fault("invalid_transition", f"invocation {invocation_id!r} is not waiting for an approval")
             return dto.interrupt(interrupts.resolve(work, interrupt, decision))
@@ -103,9 +139,30 @@ class Approvals(Service):
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _line(tx: Reading, chat_id: str) -> list[str]:
-    """The chat, and those that it works for."""
-    return [chat_id, *(each.chat_id for each in lineage.above(tx, chat_id))]
+def _chosen(option: Any) -> Always:
+    """The rule that an option stands for; without one, every call of the tool."""
+    try:
+        return Always.parse({"scope": option} if isinstance(option, str) else option or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "(whole)"
+        raise Fault("invalid_request", f"option: {where}: {first['msg']}; take one of .../options") from None
+
+
+def _check_line(tx: Reading, chat_id: str, called_in: str, invocation_id: str) -> None:
+    """Raises Fault `not_found` unless the call is one of this chat, or of one that works for it."""
+    line = [called_in, *(each.chat_id for each in lineage.above(tx, called_in))]
+    if not any(each.startswith(chat_id) for each in line):
+        raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
+
+
+def _call_of(tx: Reading, owner: str, chat_id: str, invocation_id: str) -> InvocationRecord:
+    invocation = tx.get(InvocationRecord, invocation_id)
+    if invocation is None:
+        raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
+    _owned(tx, invocation.chat_id, owner)
+    _check_line(tx, chat_id, invocation.chat_id, invocation_id)
+    return invocation
 
 
 def _asked_about(tx: Writing, id: str, owner: str) -> tuple[Work, str]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentkit.runtime import dto, pages
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import hashed, new_id, new_secret
+from agentkit.runtime.moments import to_come
 from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import KeyRecord
 from agentkit.runtime.service import Service
 from agentkit.wire import CreateApiKey, CursorListRequest, Scope, ScopeDefinition, ScopeGroupDefinition, Scopes
 
-__all__ = ["CONFIGURED", "ApiKeys", "allows", "catalogue", "find_key"]
+__all__ = ["CONFIGURED", "ApiKeys", "allows", "catalogue", "counts", "find_key"]
 
 CONFIGURED: Final = "configured"  # the name of keys that came with the settings
 PREFIX: Final = "inf_"  # as the platform's keys begin
 LONGEST_NAME: Final = 200
+LONGEST_GROUP: Final = 200
 EVERYTHING: Final = str(Scope.ALL)
 
 
@@ -35,9 +36,11 @@ class ApiKeys(Service):
     async def create(self, owner: str, request: CreateApiKey, *, granted: Sequence[str]) -> dict[str, Any]:
         """POST /apikeys: the only answer that has the key. `granted` are the scopes of who asks; [] means all.
 
+        Whoever may make keys may put them into any group of approvers: that is the administrator's.
+
         Raises Fault: `invalid_scope`, `insufficient_scope` where the new key could do more than the asker's.
         """
-        scopes = _known(request.scopes)
+        scopes, groups = _known(request.scopes), _groups(request.groups)
         if granted and (not scopes or not all(allows(granted, each) for each in scopes)):
             raise Fault("insufficient_scope", f"a key makes no key that may do more than itself: {', '.join(granted)}")
         name, key = request.name.strip(), new_secret(PREFIX)
@@ -47,7 +50,7 @@ class ApiKeys(Service):
         def change(tx: Writing) -> dict[str, Any]:
             record = KeyRecord(
                 id=new_id(), sha256=hashed(key), owner=owner, name=name, masked=dto.masked(key), scopes=scopes,
-                expires_at=_moment(request.expires_at, now=tx.now) if request.expires_at else None,
+                groups=groups, expires_at=_moment(request.expires_at, now=tx.now) if request.expires_at else None,
             )  # fmt: skip
             return dto.api_key(tx.insert(record), key=key, source="api")
 
@@ -73,9 +76,14 @@ def find_key(tx: Reading, key: str) -> KeyRecord | None:
     """The record of a key that counts now."""
     digest = hashed(key)
     found = tx.find(KeyRecord, sha256=digest, limit=1)
-    if not found or found[0].revoked or not hmac.compare_digest(found[0].sha256, digest):
+    if not found or not hmac.compare_digest(found[0].sha256, digest):
         return None
-    return found[0] if found[0].expires_at is None or tx.now < found[0].expires_at else None
+    return found[0] if counts(found[0], tx.now) else None
+
+
+def counts(key: KeyRecord, now: str) -> bool:
+    """Whether the key is good for anything at this moment."""
+    return not key.revoked and (key.expires_at is None or now < key.expires_at)
 
 
 def allows(granted: Sequence[str], wanted: str) -> bool:
@@ -126,12 +134,14 @@ def _known(scopes: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(scopes))
 
 
+def _groups(groups: Sequence[str]) -> list[str]:
+    named = [each.strip() for each in groups]
+    if wrong := [each for each in named if not 0 < len(each) <= LONGEST_GROUP]:
+        raise Fault("invalid_request", f"groups: {wrong[0][:100]!r} is no group; write a name, such as 'finance'")
+    return list(dict.fromkeys(named))
+
+
 def _moment(text: str, *, now: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text)
-        told = moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment.tzinfo else ""
-    except (ValueError, OverflowError):
-        told = ""
-    if told <= now:
+    if (moment := to_come(text, now=now)) is None:
         raise Fault("invalid_request", f"expires_at {text[:100]!r} is no moment to come, such as 2036-01-31T08:00:00Z")
-    return told
+    return moment

@@ -56,6 +56,7 @@ def chat(tx: Reading, record: ChatRecord, *, with_messages: bool = False) -> dic
                 "plan_steps": record.plan_steps,
                 "memory": record.memory,
                 "always_allowed_tools": record.always_allowed_tools,
+                "allow_rules": record.allow_rules,
             }
         ),
     ).to_wire()
@@ -120,7 +121,7 @@ def message(
 
 
 def invocation(record: InvocationRecord, *, cut: bool = False) -> dict[str, Any]:
-    """The ToolInvocationDTO; `cut` shortens the result for a stream and says so."""
+    """The ToolInvocationDTO; `cut` is its form in a stream: a long result is shortened, the journal left out."""
     result = record.result
     is_cut = cut and result is not None and len(result) > RESULT_IN_STREAM
     body = ToolInvocation.parse(
@@ -137,6 +138,9 @@ def invocation(record: InvocationRecord, *, cut: bool = False) -> dict[str, Any]
             "widget": record.widget,
             "execution_id": record.execution_id,
             "attachments": record.files or None,
+            "attempt": record.attempt,
+            "journal": None if cut else record.journal,
+            "approved_by": record.approved_by,
         }
     ).to_wire()
     if is_cut:
@@ -145,7 +149,7 @@ def invocation(record: InvocationRecord, *, cut: bool = False) -> dict[str, Any]
 
 
 def interrupt(record: InterruptRecord) -> dict[str, Any]:
-    """The InterruptDTO, with `arguments_hash`, `resolved_by` and `note` beside the platform's fields."""
+    """The InterruptDTO, with our fields beside the platform's (`agentkit.wire.Interrupt`)."""
     return Interrupt.parse(
         {
             **common(record),
@@ -158,11 +162,22 @@ def interrupt(record: InterruptRecord) -> dict[str, Any]:
             "status": record.status,
             "resolution": record.resolution,
             "resolved_at": record.resolved_at,
+            "resolved_data": record.resolved_data,
             "expires_at": record.expires_at,
             "meta": record.meta,
             "arguments_hash": record.arguments_hash,
+            "decision": record.decision,
             "resolved_by": record.resolved_by,
+            "resolved_as": record.resolved_as,
             "note": record.note,
+            "edited_from": record.edited_from,
+            "answer_schema": record.answer_schema,
+            "approvers": record.approvers,
+            "remind_at": record.remind_at,
+            "reminders": record.reminders,
+            "escalate_at": record.escalate_at,
+            "is_escalated": record.is_escalated,
+            "chat_path": record.chat_path or [record.chat_id],
         }
     ).to_wire()
 

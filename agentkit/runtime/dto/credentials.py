@@ -55,4 +55,4 @@ def integration(record: IntegrationRecord, provider: Provider | None) -> dict[st
 def api_key(record: KeyRecord, *, key: str = "", source: str = "") -> dict[str, Any]:
     """The ApiKeyDTO; `key` is the whole key, where it was made just now."""
     told = {"name": record.name, "key": key or record.masked, "expires_at": record.expires_at, "scopes": record.scopes}
-    return ApiKey.parse({**common(record), **told, "source": source}).to_wire()
+    return ApiKey.parse({**common(record), **told, "groups": record.groups, "source": source}).to_wire()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from agentkit.runtime.lineage import Asker
 from agentkit.runtime.records import InvocationRecord
@@ -26,11 +26,14 @@ __all__ = [
     "Elsewhere",
     "Execution",
     "Gone",
+    "NotDone",
     "Produced",
+    "Reconciler",
     "ToolDesk",
     "ToolExecutor",
     "ToolFailure",
     "ToolFile",
+    "Unsure",
 ]
 
 T = TypeVar("T")
@@ -80,6 +83,18 @@ class Elsewhere:
     """
 
     start: Callable[[Work, InvocationRecord], InvocationRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """What a reconciling executor found: no attempt at the call had its effect, so it may be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """Nobody knows what came of the call; `why` is a sentence for the person who is asked, without secrets."""
+
+    why: str
 
 
 class ToolFailure(Exception):
@@ -181,4 +196,17 @@ class ToolExecutor(Protocol):
 
     async def execute(self, call: Execution, desk: ToolDesk) -> Produced | Elsewhere:
         """Carries out the call. Raises ToolFailure. Cancelled where the call is stopped or out of time."""
+        ...
+
+
+@runtime_checkable
+class Reconciler(Protocol):
+    """An executor that can find out what came of a call whose answer was lost."""
+
+    def reconciles(self, call: Execution) -> bool:
+        """Whether it can for this call."""
+        ...
+
+    async def reconcile(self, call: Execution, desk: ToolDesk) -> Produced | NotDone | Unsure:
+        """What came of the attempts so far; without an effect of its own. Raises ToolFailure where nobody can tell."""
         ...

@@ -1,7 +1,8 @@
 """Tools of type `app`: a call is a task of the app's function, whose end is its result (protocol.md 2, 3, 6.7).
 
-The task is begun in the transaction that links it to the call, under an id that the call gives it: however often the
-call is carried out, after a crash too, it is one task.
+The task is begun in the transaction that links it to the call, under an id that the attempt gives it: however often
+that is carried out, after a crash too, it is one task. A person who is asked about one that was lost while it ran may
+want another one; its app sees the same `metadata.idempotency_key`.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class AppExecutor:
         return False
 
     def is_idempotent(self, call: Execution) -> bool:
-        """A further attempt finds the task of the first one."""
+        """Nothing happens before the transaction that links the new task to the call."""
         return True
 
     async def execute(self, call: Execution, desk: ToolDesk) -> Produced | Elsewhere:
@@ -170,14 +171,14 @@ class AppExecutor:
     def _place(
         self, work: Work, invocation: InvocationRecord, call: Execution, order: orders.Order, session_id: str | None
     ) -> TaskRecord:
-        """The call's task, queued and linked to it; the one that an earlier attempt placed, where there is one."""
-        task_id = derived_id(f"task {call.idempotency_key}")
+        """The attempt's task, queued and linked to the call; where it was placed already, that one."""
+        task_id = derived_id(f"task {call.idempotency_key} {call.attempt}")
         task = work.tx.get(TaskRecord, task_id)
         if task is None:
             caller = orders.Caller(invocation.id, work.chat.id, work.chat.agent_id, self._limits.result_chars)
             task = orders.place(
                 work.tx,
-                replace(order, caller=caller),
+                replace(order, caller=caller, idempotency_key=call.idempotency_key),
                 task_id=task_id,
                 engine_id=self._here.engine_id,
                 new_session_id=session_id,

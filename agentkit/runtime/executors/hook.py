@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final
@@ -12,35 +10,28 @@ from urllib.parse import quote
 from pydantic_core import from_json, to_json
 
 from agentkit.errors import ToolDefinitionError
+from agentkit.protocol.signing import SIGNATURE, signature
 from agentkit.runtime.executors import Elsewhere, Execution, Produced, ToolDesk, ToolFailure, content
 from agentkit.runtime.executors.credentials import Redaction, SecretSource
-from agentkit.runtime.executors.http import READ_SECONDS, check_template, requirements, send, url_of
+from agentkit.runtime.executors.http import READ_SECONDS, check_template, requirements, send, url_of, values_of
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import hashed, new_secret
 from agentkit.runtime.invocations import wake_key
 from agentkit.runtime.moments import later
 from agentkit.runtime.outbound.egress import Guard
 from agentkit.runtime.outbound.fetching import Answer, Fetcher, Outgoing, shown
-from agentkit.runtime.outbound.templating import NoValue, Values
+from agentkit.runtime.outbound.templating import NoValue
 from agentkit.runtime.records import InvocationRecord
 from agentkit.runtime.states import INVOCATION, InvocationEvent, after
 from agentkit.runtime.work import Work
 from agentkit.tools.http import check_url
 from agentkit.wire import AgentTool, HookToolConfig, ToolInvocationStatus, ToolType
 
-__all__ = ["CALLBACK_SECONDS", "HookExecutor", "signature"]
+__all__ = ["CALLBACK_SECONDS", "HookExecutor"]
 
 CALLBACK_SECONDS: Final = 3_600.0  # how long a webhook may take to call back, where the tool has no timeout
+MOST_TOKENS: Final = 16  # of one call, one for each attempt; the oldest go
 ACKNOWLEDGED: Final = {"success": True}  # an answer of just this: the result comes later
-
-
-def signature(secret: str, body: bytes) -> str:
-    """The value of `X-Webhook-Signature`: HMAC-SHA256 of the body as it is sent.
-
-    >>> signature("s", b"{}")
-    'sha256=143ca8d517ba1b181025d732b1cf275d90104fca57bb02a565542978aa18c4b6'
-    """
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 class HookExecutor:
@@ -87,7 +78,7 @@ class HookExecutor:
         secret = await self._secret(config, call.owner)
         redaction = Redaction([secret] if secret else [])
         try:
-            url = url_of(config.url, Values(call.arguments, call.context))
+            url = url_of(config.url, values_of(call))
         except NoValue as problem:
             raise ToolFailure(f"{call.tool.name}: {problem}", had_effect=False) from None
         token = new_secret()
@@ -145,7 +136,8 @@ def _await_callback(work: Work, invocation: InvocationRecord, call: Execution, t
     Should this process die, the deadline recorded here ends the call.
     """
     opened = _waiting(work, invocation, 2 * _seconds(call))  # the POST may take its time, and the callback too
-    work.save(opened, callback_token=hashed(token))
+    tokens = [*(invocation.callback_token or "").split(), hashed(token)]  # an answer to an earlier attempt is one, too
+    work.save(opened, callback_token=" ".join(tokens[-MOST_TOKENS:]))
     work.tell_message(invocation.message_id)
     chat = work.chat
     return {"agent_id": chat.agent_id, "agent_version_id": chat.agent_version_id, "timestamp": work.tx.now}
@@ -164,7 +156,7 @@ def _waiting(work: Work, invocation: InvocationRecord, seconds: float) -> Invoca
 
 def _proof(secret: str | None, body: bytes) -> dict[str, str]:
     """The two headers by which a webhook knows us (protocol.md 6.5 has both forms)."""
-    return {"X-Hook-Secret": secret, "X-Webhook-Signature": signature(secret, body)} if secret else {}
+    return {"X-Hook-Secret": secret, SIGNATURE: signature(secret, body)} if secret else {}
 
 
 def _is_acknowledged(answer: Answer) -> bool:

@@ -12,7 +12,7 @@ import httpx
 from pydantic_core import to_json
 
 from agentkit.errors import ToolDefinitionError
-from agentkit.runtime.executors import Execution, Produced, ToolDesk, ToolFailure, content
+from agentkit.runtime.executors import Execution, NotDone, Produced, ToolDesk, ToolFailure, Unsure, content
 from agentkit.runtime.executors.credentials import Credential, Redaction, SecretSource
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.outbound import templating
@@ -28,17 +28,18 @@ from agentkit.runtime.outbound.fetching import (
     shown,
 )
 from agentkit.runtime.outbound.templating import NoValue, Place, Values
-from agentkit.tools.http import DEFAULT_HEADER, DEFAULT_METHOD, METHODS, check_url
+from agentkit.tools.http import DEFAULT_HEADER, DEFAULT_METHOD, METHODS, RECONCILING, SAFE, check_url
 from agentkit.tools.templates import placeholders
 from agentkit.wire import AgentTool, HttpToolConfig, ToolType
 
-__all__ = ["HttpExecutor", "check_template", "requirements", "send", "url_of"]
+__all__ = ["HttpExecutor", "check_template", "requirements", "send", "url_of", "values_of"]
 
 QUERY_METHODS: Final = frozenset({"GET", "DELETE", "HEAD", "OPTIONS"})  # what is left of the arguments is their query
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110, 9.2.2
 READ_SECONDS: Final = 300.0  # silence of the other side, where the tool has no timeout of its own
 OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 INTEGRATIONS: Final = ("integration", "credential")  # the older and the newest word (protocol.md 6.7)
+NOT_FOUND: Final = 404
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
@@ -89,6 +90,26 @@ class HttpExecutor:
             what = f"{request.method} {shown(answer.url)}"
             raise content.failure(answer, what=what, redaction=known.redaction)
         return await content.produced(answer, call=call, desk=desk, redaction=known.redaction)
+
+    def reconciles(self, call: Execution) -> bool:
+        """Whether the tool names where to ask."""
+        return _config(call.tool).reconcile is not None
+
+    async def reconcile(self, call: Execution, desk: ToolDesk) -> Produced | NotDone | Unsure:
+        """Asks the other side what came of the call: 2xx has its answer, 404 says that it was not done."""
+        config = _config(call.tool)
+        known = await self._known(config, call.owner)
+        try:
+            request = _inquiry(config, call, known)
+        except NoValue as problem:
+            return Unsure(f"reconcile: {problem}")
+        answer = await send(self._fetcher, request, redaction=known.redaction)
+        if answer.is_success:
+            return await content.produced(answer, call=call, desk=desk, redaction=known.redaction)
+        if answer.status == NOT_FOUND:
+            return NotDone()
+        what = f"asked what came of the call, {request.method} {shown(answer.url)} answered"
+        return Unsure(known.redaction.text(f"{what} HTTP {answer.status}"))
 
     async def _known(self, config: HttpToolConfig, owner: str) -> _Known:
         """The secrets of one call. Raises ToolFailure where one was taken away since the tool was bound."""
@@ -165,6 +186,11 @@ def check_template(tool: AgentTool, text: str, *, where: str) -> None:
             raise _wrong(tool, where, f"{each.text} names no argument of the tool's input_schema")
 
 
+def values_of(call: Execution, secrets: Mapping[str, str] | None = None) -> Values:
+    """What the placeholders of a tool's templates stand for in this call."""
+    return Values(call.arguments, call.context, secrets or {}, {"idempotency_key": call.idempotency_key})
+
+
 def url_of(template: str, values: Values, *, more: str = "") -> httpx.URL:
     """The URL, with `more` behind its query. Raises NoValue."""
     text = templating.render_url(template, values)
@@ -192,16 +218,7 @@ def _config(tool: AgentTool) -> HttpToolConfig:
 
 
 def _check(tool: AgentTool, config: HttpToolConfig) -> None:
-    try:
-        check_url(config.url, what=f"tool {tool.name!r}")
-    except ToolDefinitionError as problem:
-        raise Fault("validation_error", str(problem), errors=[{"path": "url", "message": str(problem)}]) from None
-    check_template(tool, config.url, where="url")
-    for part in templating.parts(config.url):
-        if part.place is Place.AUTHORITY and part.placeholder and part.placeholder.source != "context":
-            raise _wrong(tool, "url", f"{part.text} cannot choose the host; only {{{{context.NAME}}}} can")
-        if part.place is Place.AUTHORITY and "@" in part.text:
-            raise _wrong(tool, "url", "has a user name or password in it; use auth, or a header with ${{secrets.NAME}}")
+    _check_url(tool, config.url, where="url")
     if _method(config) not in METHODS:
         raise _wrong(tool, "method", f"{config.method!r} is none of {', '.join(METHODS)}")
     for name, value in _headers(config):
@@ -209,6 +226,31 @@ def _check(tool: AgentTool, config: HttpToolConfig) -> None:
             raise _wrong(tool, f"headers.{name}", "is no header that a tool may set")
         check_template(tool, value, where=f"headers.{name}")
     _check_auth(tool, config)
+    _check_reconcile(tool, config)
+
+
+def _check_url(tool: AgentTool, url: str, *, where: str) -> None:
+    try:
+        check_url(url, what=f"tool {tool.name!r}")
+    except ToolDefinitionError as problem:
+        raise Fault("validation_error", str(problem), errors=[{"path": where, "message": str(problem)}]) from None
+    check_template(tool, url, where=where)
+    for part in templating.parts(url):
+        if part.place is Place.AUTHORITY and part.placeholder and part.placeholder.source != "context":
+            raise _wrong(tool, where, f"{part.text} cannot choose the host; only {{{{context.NAME}}}} can")
+        if part.place is Place.AUTHORITY and "@" in part.text:
+            raise _wrong(tool, where, "has a user name or password in it; use auth, or a header with ${{secrets.NAME}}")
+
+
+def _check_reconcile(tool: AgentTool, config: HttpToolConfig) -> None:
+    asks = config.reconcile
+    if asks is None:
+        return
+    if _method(config) in SAFE:
+        raise _wrong(tool, "reconcile", f"{_method(config)} has no effect to ask about; leave it out")
+    if asks.method.upper() not in RECONCILING:
+        raise _wrong(tool, "reconcile.method", f"{asks.method!r} is none of {', '.join(RECONCILING)}")
+    _check_url(tool, asks.url, where="reconcile.url")
 
 
 def _check_auth(tool: AgentTool, config: HttpToolConfig) -> None:
@@ -256,7 +298,8 @@ def _headers(config: HttpToolConfig) -> Iterator[tuple[str, str]]:
 
 
 def _secret_names(config: HttpToolConfig) -> list[str]:
-    named = templating.names("secrets", config.url, *(value for _, value in _headers(config)))
+    asked = [config.reconcile.url] if config.reconcile else []
+    named = templating.names("secrets", config.url, *asked, *(value for _, value in _headers(config)))
     auth = config.auth
     own = [auth.secret] if auth and auth.secret and auth.type not in INTEGRATIONS else []
     return list(dict.fromkeys([*named, *own]))
@@ -289,15 +332,10 @@ def _request(config: HttpToolConfig, call: Execution, known: _Known) -> Outgoing
     used = set(templating.names("args", config.url, *headers.values()))
     left = {name: value for name, value in call.arguments.items() if name not in used}
     is_query = method in QUERY_METHODS
-    values = Values(call.arguments, call.context, known.secrets)
-    url = url_of(config.url, values, more=templating.as_query(left) if is_query else "")
+    url = url_of(config.url, values_of(call, known.secrets), more=templating.as_query(left) if is_query else "")
     sent: dict[str, str] = {} if method == "GET" else {"idempotency-key": call.idempotency_key}
     sent |= {} if is_query else {"content-type": "application/json"}
-    sent |= {name.lower(): value for name, value in known.headers.items()}
-    sent |= _auth(config, known.secrets)
-    for name, template in headers.items():
-        value = templating.render_header(name, template, values)
-        sent |= {} if value is None else {name.lower(): value}
+    sent |= _own_headers(config, call, known)
     return Outgoing(
         method,
         url,
@@ -305,6 +343,25 @@ def _request(config: HttpToolConfig, call: Execution, known: _Known) -> Outgoing
         body=None if is_query else to_json(left),
         read_seconds=call.tool.timeout or READ_SECONDS,
     )
+
+
+def _inquiry(config: HttpToolConfig, call: Execution, known: _Known) -> Outgoing:
+    """The request that asks what came of the call, by the same headers. Raises NoValue."""
+    asks = config.reconcile
+    assert asks is not None
+    url = url_of(asks.url, values_of(call, known.secrets))
+    sent = {"idempotency-key": call.idempotency_key, **_own_headers(config, call, known)}
+    return Outgoing(asks.method.upper(), url, headers=sent, read_seconds=call.tool.timeout or READ_SECONDS)
+
+
+def _own_headers(config: HttpToolConfig, call: Execution, known: _Known) -> dict[str, str]:
+    """Those of the tool and its credentials. Raises NoValue."""
+    values = values_of(call, known.secrets)
+    sent = {name.lower(): value for name, value in known.headers.items()} | _auth(config, known.secrets)
+    for name, template in _headers(config):
+        value = templating.render_header(name, template, values)
+        sent |= {} if value is None else {name.lower(): value}
+    return sent
 
 
 def _auth(config: HttpToolConfig, secrets: Mapping[str, str]) -> dict[str, str]:

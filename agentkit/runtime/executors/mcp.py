@@ -116,6 +116,7 @@ class _Talking:
 
     def __init__(self, call: Execution, desk: ToolDesk) -> None:
         self.chat_id = call.chat_id
+        self.idempotency_key = call.idempotency_key
         self._call = call
         self._desk = desk
         self._told_at = float("-inf")

@@ -25,6 +25,7 @@ __all__ = ["Attempt", "Start"]
 
 logger = logging.getLogger("agentkit.fleet")
 
+_OF_TASK: Final = dict.fromkeys(("task_id", "idempotency_key"))  # what an app's setup is not told
 STOPPED: Final = "the server stopped while the task was running; run it again"
 
 Start: TypeAlias = Callable[[Source, Callable[[str], None]], Awaitable[WorkerProcess]]
@@ -220,7 +221,7 @@ class Attempt:
         files = known(await self._fetch(process.scratch / "setup", "setup"))  # the app has them while it lives
         seconds = self._limits.default_timeout_seconds
         with anyio.move_on_after(seconds):
-            set_up = SetUp(job.setup, {**self._metadata(job), "task_id": None}, files)
+            set_up = SetUp(job.setup, {**self._metadata(job), **_OF_TASK}, files)
             await self._expect(process, Settled, "while it was being set up", after=process.send(set_up))
             return
         raise await self._failed(f"the app was not set up within {seconds:g} s")
@@ -271,6 +272,7 @@ class Attempt:
             "task_id": job.task_id,
             "user_id": job.owner,
             "session_id": self.session_id,
+            "idempotency_key": job.idempotency_key,
         }
 
     def _folder_in(self, process: WorkerProcess) -> Path:

@@ -10,7 +10,7 @@ from agentkit.runtime.hub import Frame
 from agentkit.runtime.routes import Asked
 from agentkit.runtime.streams import Stream, format_for, item
 
-__all__ = ["framed", "items"]
+__all__ = ["cursor", "framed", "items"]
 
 
 def items(asked: Asked, found: AsyncGenerator[dict[str, Any], None]) -> Stream:
@@ -21,3 +21,12 @@ async def framed(frames: AsyncGenerator[Frame]) -> AsyncGenerator[dict[str, Any]
     async with aclosing(frames):
         async for frame in frames:
             yield item(frame)
+
+
+def cursor(asked: Asked) -> int | None:
+    """Where a reader goes on: `?after=`, or what an EventSource sends when it comes back. Raises Fault."""
+    after = asked.number("after")
+    last = asked.request.headers.get("last-event-id", "")
+    if after is None and last.isascii() and last.isdecimal() and len(last) < 19:
+        return int(last)  # any other id is none of ours: a snapshot
+    return after

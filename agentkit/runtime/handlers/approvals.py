@@ -33,9 +33,21 @@ async def always_allow(asked: Asked) -> Any:
     )
 
 
+@routes.on(api.ALWAYS_ALLOW_OPTIONS)
+async def always_allow_options(asked: Asked) -> Any:
+    """What may be allowed with it."""
+    return await asked.platform.approvals.always_allow_options(asked.owner, asked["chat_id"], asked["invocation_id"])
+
+
+@routes.on(api.EXPLAIN_CALL)
+async def explain_call(asked: Asked) -> Any:
+    """An account of the call."""
+    return await asked.platform.approvals.explain(asked.owner, asked["chat_id"], asked["invocation_id"])
+
+
 @routes.on(api.RESOLVE_INTERRUPT)
 async def resolve_interrupt(asked: Asked) -> Any:
-    """Allow or deny, once."""
+    """Allow, deny or respond, once."""
     return await asked.platform.approvals.resolve(
         asked.owner, asked["interrupt_id"], asked.body, by=asked.approver, once=asked.once
     )

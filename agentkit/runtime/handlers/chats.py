@@ -6,7 +6,7 @@ from typing import Any
 
 from agentkit.protocol import api
 from agentkit.runtime.handlers._routes import routes
-from agentkit.runtime.handlers._streams import framed, items
+from agentkit.runtime.handlers._streams import cursor, framed, items
 from agentkit.runtime.routes import Asked
 from agentkit.runtime.streams import Stream
 from agentkit.wire import CursorListRequest
@@ -46,11 +46,7 @@ async def chat_messages(asked: Asked) -> Any:
 @routes.on(api.STREAM_CHAT)
 async def stream_chat(asked: Asked) -> Stream:
     """Without end, from the cursor on: `?after=`, or what an EventSource sends when it comes back."""
-    after = asked.number("after")
-    last = asked.request.headers.get("last-event-id", "")
-    if after is None and last.isascii() and last.isdecimal() and len(last) < 19:
-        after = int(last)  # any other id is none of ours: a snapshot
-    frames = await asked.platform.chats.watch(asked.owner, asked["chat_id"], after=after)
+    frames = await asked.platform.chats.watch(asked.owner, asked["chat_id"], after=cursor(asked))
     return items(asked, framed(frames))
 
 
@@ -67,3 +63,9 @@ async def submit_tool_result(asked: Asked) -> Any:
     if token is not None:
         return await asked.platform.chats.call_back(asked["invocation_id"], asked.body, token=token)
     return await asked.platform.chats.submit_result(asked.owner, asked["invocation_id"], asked.body, once=asked.once)
+
+
+@routes.on(api.UNKNOWN_OUTCOME)
+async def unknown_outcome(asked: Asked) -> Any:
+    """A client that began a call and cannot tell what came of it."""
+    return await asked.platform.chats.report_unknown(asked.owner, asked["invocation_id"], asked.body, once=asked.once)

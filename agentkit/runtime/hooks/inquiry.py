@@ -20,6 +20,7 @@ from agentkit.runtime.work import Work
 from agentkit.wire import (
     AgentHook,
     AgentRunState,
+    ApprovalPolicy,
     HookDecision,
     HookEvent,
     HookHandlerType,
@@ -247,7 +248,7 @@ def _suspend(work: Work, row: HookCallRecord, response: HookResponse) -> Interru
         run_id=row.run_id,
         resource_id=call.id if call else row.id,
         meta=told,
-        seconds=row.hook.timeout if is_gate else None,
+        policy=ApprovalPolicy(timeout=row.hook.timeout if is_gate else None),
     )
 
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from agentkit.protocol.lines import is_object
+from agentkit.protocol.signing import SIGNATURE, signature
 from agentkit.runtime.executors.credentials import SecretSource
-from agentkit.runtime.executors.hook import signature
 from agentkit.runtime.executors.http import requirements
 from agentkit.runtime.hooks import HookCall, HookFailure
 from agentkit.runtime.hooks.definition import TIMEOUT_SECONDS, target
@@ -47,7 +47,7 @@ class WebhookHandler:
         body = to_json(call.payload)
         headers = {"Content-Type": "application/json", "Idempotency-Key": call.id}
         if name is not None:
-            headers["X-Webhook-Signature"] = signature(await self._secret(call.owner, name), body)
+            headers[SIGNATURE] = signature(await self._secret(call.owner, name), body)
         seconds = call.hook.timeout or TIMEOUT_SECONDS
         answer = await self._send(
             Outgoing("POST", httpx.URL(url), headers, body, read_seconds=seconds, max_redirects=0)

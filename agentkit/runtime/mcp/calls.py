@@ -16,6 +16,7 @@ class Talk(Protocol):
     """What a server may ask for while it carries out a call."""
 
     chat_id: str
+    idempotency_key: str
 
     async def tell(self, message: str, progress: float | None = None, total: float | None = None) -> None:
         """Progress, or a line of its log."""

@@ -28,6 +28,7 @@ from agentkit.runtime.mcp.config import McpServerConfig
 from agentkit.runtime.mcp.lines import ServerLog
 from agentkit.runtime.mcp.listing import McpToolInfo
 from agentkit.runtime.mcp.process import LONGEST_MESSAGE, ChildTransport
+from agentkit.tools.context import MCP_KEY
 from agentkit.tools.jsonable import is_object
 
 __all__ = ["Connection"]
@@ -209,7 +210,8 @@ class Connection:
             await talk.tell(message or "", progress, total)
 
         try:
-            return await client.call_tool(name, dict(arguments), progress_callback=tell)
+            told: Any = {MCP_KEY: talk.idempotency_key}
+            return await client.call_tool(name, dict(arguments), progress_callback=tell, meta=told)
         except Exception as error:
             raise self._explained(error) from None
         finally:

@@ -40,11 +40,12 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What placeholders stand for. `secrets` has those that were looked up."""
+    """What placeholders stand for. `secrets` has those that were looked up, `call` what tells this call from others."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     context: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    call: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,10 @@ def _value(placeholder: Placeholder, values: Values) -> Any:
             return values.context[name]
         case "context":
             raise NoValue(f"{placeholder.text}: the chat has no context variable {name!r}; send it in `context`")
+        case "call" if name in values.call:
+            return values.call[name]
+        case "call":
+            raise NoValue(f"{placeholder.text} stands where there is no call")
         case _ if name in values.secrets:
             return values.secrets[name]
         case _:

@@ -51,6 +51,8 @@ class SqliteStore:
     `":memory:"` is a database that nobody else sees and that `close` forgets. It lies in a temporary directory all the
     same, never synchronised: SQLite's own in-memory databases have no WAL, so a reader would wait for the writer or
     see half of its work, and what passes on one would not hold on a file.
+
+    `trace` is told every SQL statement of a write, with its values, before it runs; on the writer's thread.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class SqliteStore:
         clock: Clock = _utc_now,
         busy_timeout_seconds: float = 5,
         records: Sequence[type[Record]] = RECORDS,
+        trace: Callable[[str], None] | None = None,
     ) -> None:
         if synchronous not in ("FULL", "NORMAL", "OFF"):
             raise UsageError(f"synchronous={synchronous!r}: it is 'FULL', 'NORMAL' or 'OFF'")
@@ -69,6 +72,7 @@ class SqliteStore:
         self._clock = clock
         self._busy_timeout_seconds = busy_timeout_seconds
         self._records = tuple(records)
+        self._trace = trace
         self._told: list[Callable[[Commit], None]] = []
         self._session: _Session | None = None
 
@@ -89,6 +93,7 @@ class SqliteStore:
             if forget:
                 forget()
             raise
+        db.set_trace_callback(self._trace)
         writer = Writer(database, db, clock=self._clock, soon=_soon(), told=self._told)
         self._session = _Session(database, writer, self._clock, forget)
 

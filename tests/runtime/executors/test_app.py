@@ -14,9 +14,9 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import AppRecord, InvocationRecord, SessionRecord
 from agentkit.testing import call
-from agentkit.wire import CancelTaskRequest, TaskLogType, TaskStatus
+from agentkit.wire import CancelTaskRequest, Decide, RejectTool, TaskLogType, TaskStatus
 from tests.runtime.executors.apptools import INPUT, AppPlay, app_playing, app_tool, new_version
-from tests.runtime.playing import OWNER, invocations, texts
+from tests.runtime.playing import ADA, OWNER, invocations, texts
 from tests.runtime.tasking import ScriptedFleet
 
 T = TaskStatus
@@ -363,7 +363,7 @@ async def test_what_a_task_makes_after_the_stop_reaches_nobody(tmp_path: Path) -
         assert "too late" not in str(play.model.requests[-1])
 
 
-async def test_closing_the_runtime_fails_the_call_and_the_next_one_goes_on(tmp_path: Path) -> None:
+async def test_a_call_whose_runtime_was_closed_is_asked_about_and_the_run_goes_on_without_it(tmp_path: Path) -> None:
     db = tmp_path / "a.db"
     async with app_playing(tmp_path, [call("echo", ASK)], "on", db=db) as play:
         await play.say()
@@ -371,10 +371,32 @@ async def test_closing_the_runtime_fails_the_call_and_the_next_one_goes_on(tmp_p
         chat_id = play.chat_id
     async with app_playing(tmp_path, "on", db=db) as play:
         play.chat_id = chat_id
+        (asked,) = (await play.until(lambda chat: chat["status"] == "awaiting_input"))["pending_interrupts"]
+        assert asked["meta"]["unknown_outcome"] is True
+        assert asked["meta"]["why"].startswith("the runtime was closed while the task was running")
+        await play.platform.approvals.reject(OWNER, asked["resource_id"], RejectTool(reason="it was paid"), by=ADA)
         found = await settled(play)
-        assert found["status"] == "failed" and found["execution_id"] == job.task_id
-        assert found["result"].startswith("the task failed: the runtime was closed while the task was running")
+        assert found["status"] == "cancelled" and found["execution_id"] == job.task_id
+        assert "because a person said: it was paid" in found["result"]
+        assert [each["end"] for each in found["journal"]] == ["unknown"]
         assert texts(await play.chat())[-1] == "on"
+
+
+async def test_a_task_that_was_lost_is_made_again_where_a_person_wants_that_by_the_same_key(tmp_path: Path) -> None:
+    async with app_playing(tmp_path, [call("echo", ASK)], "on") as play:
+        await play.say()
+        first = await play.take()
+        await play.end(first, kind="lost", error="the worker died")
+        (asked,) = (await play.until(lambda chat: chat["status"] == "awaiting_input"))["pending_interrupts"]
+        assert asked["meta"]["why"] == "the worker died"
+        await play.platform.approvals.invoke(OWNER, asked["resource_id"], Decide(), by=ADA)
+        second = await play.take()
+        assert second.task_id != first.task_id
+        assert second.idempotency_key and second.idempotency_key == first.idempotency_key
+        await play.end(second, {"text": "done"})
+        found = await settled(play)
+        assert (found["status"], found["execution_id"], found["attempt"]) == ("completed", second.task_id, 2)
+        assert [each["end"] for each in found["journal"]] == ["unknown", "committed"]
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------

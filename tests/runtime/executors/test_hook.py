@@ -16,7 +16,9 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from agentkit.runtime.executors.hook import signature
+from agentkit.protocol.signing import signature
+from agentkit.runtime.ports import Writing
+from agentkit.runtime.records import InvocationRecord
 from agentkit.testing import call
 from tests.client.hostile import Hostile, Request, Wire, hostile
 from tests.runtime.serving import AGENT, KEY, Desk, in_process
@@ -69,12 +71,12 @@ class Hooked:
 @asynccontextmanager
 async def hooked(play: Play, *, db: Any = ":memory:", **config: Any) -> AsyncGenerator[Hooked]:
     """A webhook that plays this, and an agent whose first answer calls it."""
-    timeout = {"timeout": config.pop("timeout")} if "timeout" in config else {}
+    rules = {name: config.pop(name) for name in ("timeout", "idempotent") if name in config}
     with hostile(play) as server:
         tool = {
             "name": "notify",
             "type": "hook",
-            **timeout,
+            **rules,
             "hook": {"url": f"{server.url}/x", "input_schema": SCHEMA} | config,
         }
         async with in_process(
@@ -305,6 +307,64 @@ async def test_a_callback_is_taken_after_a_restart_in_the_middle_of_the_post(tmp
         again = Hooked(desk, chat.server, chat.tool, chat.chat_id)
         assert (await again.invocation())["result"] == "after all"
     assert len(chat.server.requests) == 1
+
+
+async def test_a_webhook_that_was_called_twice_may_answer_either_url() -> None:
+    """The first answer got lost, so the webhook was called again; it has done the work, and answers the first call."""
+
+    def deaf(request: Request, wire: Wire) -> None:
+        if len(chats[0].server.requests) == 1:
+            wire.cut()
+        wire.json({"success": True})
+
+    chats: list[Hooked] = []
+    async with hooked(deaf, idempotent=True) as chat:
+        chats.append(chat)
+        await chat.say()
+        with anyio.fail_after(10):
+            while (await chat.invocation() if chat.server.requests[1:] else {}).get("status") != "awaiting_input":
+                await anyio.sleep(0.01)
+        first, second = (path_of(each.json) for each in chat.server.requests)
+        assert first != second
+        assert len({each.headers["idempotency-key"] for each in chat.server.requests}) == 1
+        assert await chat.call_back(first, {"result": "done at once"}) == 200
+        invocation = await chat.settled()
+        assert (invocation["result"], invocation["attempt"]) == ("done at once", 2)
+        assert [each["end"] for each in invocation["journal"]] == ["failed", "committed"]
+        assert await chat.call_back(second, {"result": "again"}) == 403
+
+
+async def test_a_webhook_that_nobody_heard_of_since_the_crash_is_asked_about_and_may_answer_still(
+    tmp_path: Path,
+) -> None:
+    has_it = threading.Event()
+
+    def slow(request: Request, wire: Wire) -> None:
+        has_it.set()
+        wire.stay()
+
+    def is_late(tx: Writing) -> None:
+        """Its time to call back is over."""
+        (row,) = tx.find(InvocationRecord, chat_id=chat.chat_id)
+        tx.update(row.but(callback_until=tx.now))
+        tx.wake(f"tool:{row.id}")
+
+    db = tmp_path / "a.db"
+    async with hooked(slow, db=db) as chat:
+        await chat.say()
+        assert await anyio.to_thread.run_sync(has_it.wait, 10)
+        told = await chat.told()
+    async with in_process("done", db=db, keys=[KEY]) as desk:
+        await desk.platform._store.write(is_late)
+        again = Hooked(desk, chat.server, chat.tool, chat.chat_id)
+        await desk.until(chat.chat_id, "awaiting_input")
+        (question,) = (await again.chat())["pending_interrupts"]
+        assert question["meta"]["unknown_outcome"] is True
+        assert (await again.invocation())["status"] == "awaiting_approval"
+        assert await again.call_back(path_of(told), {"result": "after all"}) == 200
+        invocation = await again.settled()
+        assert (invocation["status"], invocation["result"]) == ("completed", "after all")
+        assert (await again.chat())["pending_interrupts"] == []
 
 
 async def test_a_webhook_that_is_not_there_is_tried_again() -> None:

@@ -24,12 +24,13 @@ async def test_every_category_is_listed_with_its_tools_its_scope_and_its_default
         "plan": ["plan_create", "plan_update", "plan_load"],
         "memory": ["memory_set", "memory_get", "memory_getall"],
         "widget": ["widget"],
+        "ask_user": ["ask_user"],
         "skills": ["skill_get"],
         "meta": ["search_tools", "list_tools", "execute_tool"],
         "results": ["read_result"],
         "finish": ["finish"],
     }
-    assert [id for id, each in listed.items() if not each["default_enabled"]] == ["meta"]
+    assert [id for id, each in listed.items() if not each["default_enabled"]] == ["ask_user", "meta"]
     assert [id for id, each in listed.items() if each["scope"] == ["top_level"]] == ["widget"]
     assert all(each["description"] for each in listed.values())
 

@@ -53,6 +53,7 @@ class App(BaseApp):
             os._exit(4)
         self.size = config.size
         self.session_id = metadata.session_id
+        self.key = metadata.idempotency_key
         self.seen = []
         self.cancels = 0
         self.should_stop = False
@@ -62,6 +63,7 @@ class App(BaseApp):
         self.seen.append(input.text)
         known = {"pid": os.getpid(), "task": metadata.task_id, "user": metadata.user_id}
         known |= {"session": metadata.session_id, "set up in": self.session_id}
+        known |= {"key": metadata.idempotency_key, "set up for": self.key}
         return Answer(text=f"{self.size}:{input.text}", number=len(self.seen), data=known)
 
     def fail(self, input: Order) -> Answer:

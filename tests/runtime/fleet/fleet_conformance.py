@@ -39,6 +39,7 @@ FAILURES = {
     "no_such": "the app has no function 'no_such'; it has run, fail",
 }
 QUICK = {"cancel_seconds": 0.3, "kill_seconds": 0.3}
+ON_JOB = ("setup", "timeout_seconds", "owner", "idempotency_key")
 
 
 class MakeFleet(Protocol):
@@ -59,7 +60,7 @@ class Playground:
         """Submits a task; `more` are fields of its input, of the ticket or of the job."""
         self._count += 1
         on_ticket = {name: more.pop(name) for name in ("lane", "session_id", "setup_key", "workers") if name in more}
-        on_job = {name: more.pop(name) for name in ("setup", "timeout_seconds", "owner") if name in more}
+        on_job = {name: more.pop(name) for name in ON_JOB if name in more}
         task = self.desk.add(f"t{self._count}", version, more, function=function, **on_job)
         self.fleet.submit(ticket(task, **on_ticket))
         return task
@@ -245,6 +246,13 @@ class FleetConformance:
         assert TaskStatus.SERVING in task.statuses
         assert (yours.output["number"], yours.output["data"]["user"]) == (1, "you")
         assert (again.output["number"], again.output["data"]["pid"]) == (2, yours.output["data"]["pid"])
+
+    async def test_an_app_has_the_key_of_the_work_that_it_is_given(self, play: Any) -> None:
+        async with play() as ground:
+            with_one = (await ground.run(idempotency_key="k1")).output["data"]
+            without = (await ground.run()).output["data"]
+        assert (with_one["key"], with_one["set up for"]) == ("k1", None)
+        assert (without["key"], without["set up for"]) == (None, None)
 
     async def test_an_app_knows_which_session_it_is_in(self, play: Any) -> None:
         async with play(2) as ground:

@@ -20,6 +20,7 @@ class OddHttp:
     def __init__(self) -> None:
         self.sessions: dict[str, str] = {}
         self.calls: list[str] = []
+        self.metas: list[dict[str, Any]] = []  # of the calls
         self.headers: list[dict[str, str]] = []
         self.deleted: list[str] = []
         self.is_gone_status = 404
@@ -77,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def call(self, message: dict[str, Any], name: str) -> None:
         self.odd.calls.append(name)
+        self.odd.metas.append(message["params"].get("_meta") or {})
         match name.removesuffix("_again"):
             case "echo":
                 self.result(message, text("echo"))

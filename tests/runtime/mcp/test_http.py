@@ -38,6 +38,13 @@ async def test_answers_come_as_json_and_as_a_stream_with_progress(there: OddHttp
     assert there.deleted == ["session1"]
 
 
+async def test_a_server_can_tell_a_call_from_others_by_its_idempotency_key(there: OddHttp) -> None:
+    async with calling({"odd": there.url}) as at:
+        await at.call("cut_again")  # broken off, and made again
+    assert there.calls == ["cut_again", "cut_again"]
+    assert [each["dev.agentkit/idempotency-key"] for each in there.metas] == ["key1", "key1"]
+
+
 async def test_headers_carry_the_secret_and_a_wrong_one_is_told_by_its_status(there: OddHttp) -> None:
     there.token = "t0p-secret"
     spec = {"url": there.url, "headers": {"Authorization": "Bearer ${{secrets.ODD}}"}}

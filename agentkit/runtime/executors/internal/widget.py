@@ -14,7 +14,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.records import ChatRecord
 from agentkit.wire import InterruptReason, Widget, WidgetNodeType
 
-__all__ = ["CATEGORY", "answer"]
+__all__ = ["CATEGORY", "MOST_CHARS", "answer", "problems"]
 
 NAME: Final = "widget"
 MOST_CHARS: Final = 64_000  # of a widget, and of an answer: both are in every snapshot of their message
@@ -48,9 +48,9 @@ def answer(widget: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, di
 
 
 def _show(chat: ChatRecord, arguments: Mapping[str, Any]) -> Effect:
-    problems = list(_problems(arguments))
-    if problems:
-        return Effect(f"the widget cannot be shown: {'; '.join(problems[:10])}", failed=True)
+    wrong = list(problems(arguments))
+    if wrong:
+        return Effect(f"the widget cannot be shown: {'; '.join(wrong[:10])}", failed=True)
     waits = _is_interactive(arguments)
     widget = {**arguments, "interactive": waits}
     return Effect(SHOWN, widget=widget, waits_for=InterruptReason.WIDGET if waits else None)
@@ -65,7 +65,7 @@ def _is_interactive(widget: Mapping[str, Any]) -> bool:
     return bool(_offered_actions(widget)) if wanted is None else bool(wanted)
 
 
-def _problems(widget: Mapping[str, Any]) -> Iterator[str]:
+def problems(widget: Mapping[str, Any]) -> Iterator[str]:
     """Why the widget cannot be shown, with paths."""
     size = len(to_json(widget))
     if size > MOST_CHARS:

@@ -1,0 +1,1 @@
+"""Questions to people as messages: in Slack with two buttons, by mail with two links."""
