@@ -193,16 +193,19 @@ class McpOffer:
                 return _failed(f"the agent waits for {_waiting(result)}, which cannot be answered over MCP")
             if _asks_later(context):
                 return _questions(agent, asked)
-            await self._decide(agent, {each.resource_id: await _asked(context, each) for each in asked})
+            await self._decide(agent, {each.id: await _asked(context, each) for each in asked})
             turn = agent.resume(when_parked="return")
 
     async def _decide(self, agent: AsyncAgent[Any], said: Mapping[str, _Said]) -> None:
-        """Passes on what people said, of the calls that wait still. What nobody answered is rejected."""
+        """Passes on what people said to the questions that wait still. What nobody answered is rejected.
+
+        By the question: a call may be asked about again, and who allowed it once did not allow it twice.
+        """
         for each in await agent.pending():
             if each.reason == InterruptReason.TOOL_APPROVAL:
-                answer = said.get(each.resource_id, _Said(False, NOBODY))
+                answer = said.get(each.id, _Said(False, NOBODY))
                 if answer.is_allowed:
-                    await agent.approve(each.resource_id)
+                    await agent.approve(each.resource_id, arguments_hash=each.arguments_hash or None)
                 else:
                     await agent.reject(each.resource_id, answer.reason)
 
@@ -214,9 +217,7 @@ class McpOffer:
         """Calls the handler, after asking whoever has to allow it."""
         arguments = params.arguments or {}
         if tool.spec.get("require_approval"):
-            question = Interrupt.parse(
-                {"resource_id": tool.name, "meta": {"tool_name": tool.name, "arguments": arguments}}
-            )
+            question = Interrupt.parse({"id": tool.name, "meta": {"tool_name": tool.name, "arguments": arguments}})
             if params.input_responses is not None:
                 said = _said(params.input_responses.get(tool.name))
             elif _asks_later(context):
@@ -353,14 +354,17 @@ def _asks_later(context: Context) -> bool:
 def _question(interrupt: Interrupt) -> str:
     arguments = json.dumps(interrupt.arguments, ensure_ascii=False)
     shown = arguments if len(arguments) <= LONGEST_ARGUMENTS else f"{arguments[:LONGEST_ARGUMENTS]} ..."
-    return f"Allow {interrupt.tool_name or 'this call'} with {shown}?"
+    call = f"{interrupt.tool_name or 'this call'} with {shown}"
+    if is_object(interrupt.meta) and interrupt.meta.get("unknown_outcome"):
+        return f"It may have run already, and what came of it is unknown. Run it again: {call}?"
+    return f"Allow {call}?"
 
 
 def _questions(agent: AsyncAgent[Any] | None, asked: Sequence[Interrupt]) -> mcp_types.InputRequiredResult:
     import mcp_types as types
 
     requests: dict[str, Any] = {
-        each.resource_id: types.ElicitRequest(
+        each.id: types.ElicitRequest(
             params=types.ElicitRequestFormParams(message=_question(each), requested_schema=dict(ALLOW_SCHEMA))
         )
         for each in asked

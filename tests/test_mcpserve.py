@@ -14,8 +14,10 @@ from mcp import Client
 from agentkit import Runtime, tool
 from agentkit.errors import UsageError
 from agentkit.mcpserve import McpOffer, OfferedAgent
+from agentkit.protocol import api
 from agentkit.testing import Scripted, call, finish, hang
 from agentkit.tools.context import MCP_KEY, ToolContext
+from agentkit.wire import UnknownOutcome
 
 pytestmark = pytest.mark.heavy
 
@@ -203,6 +205,33 @@ async def test_a_tool_that_needs_approval_is_asked_for_too(mode: str, person: An
         result = await client.call_tool("pay", {"amount": 7})
     assert paid == DONE
     assert result.is_error is not bool(paid)
+
+
+@MODES
+async def test_who_allowed_a_call_did_not_allow_it_a_second_time(mode: str) -> None:
+    script = Scripted([call("pay", {"amount": 7}), "Done."])
+    async with Runtime(models={"scripted": script}, environ={}) as runtime:
+        client = runtime.async_client()
+        asked: list[str] = []
+
+        async def slow(context: Any, params: Any) -> mcp_types.ElicitResult:
+            asked.append(params.message)
+            if len(asked) == 1:  # somebody was faster, began the call, and died
+                (first,) = (await client.interrupts.list()).items
+                await client.interrupts.approve(first.id)
+                died = UnknownOutcome(attempt=1, note="it died")
+                await client._transport.send(api.UNKNOWN_OUTCOME.call(died, invocation_id=first.resource_id))
+            return mcp_types.ElicitResult(action="accept", content={"allow": True})
+
+        definition = {"core_app": {"ref": "scripted/model"}, "tools": [CAREFUL]}
+        offer = McpOffer(client, agents=[OfferedAgent("helper", definition, "Helps.")])
+        async with Client(offer.server(), mode=mode, elicitation_callback=slow, cache=None) as program:
+            await program.call_tool("ask_helper", {"message": "Pay."})
+        again = [
+            each for each in (await client.interrupts.list(status="all")).items if each.meta.get("unknown_outcome")
+        ]
+    assert [each.decision for each in again] == ["rejected"]
+    assert (DONE, len(asked)) == ([], 1)
 
 
 @MODES

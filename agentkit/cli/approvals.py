@@ -130,7 +130,7 @@ def approve(
         typer.Option(metavar="SCOPE", help="Do not ask again in this chat: tool, exact or prefix:ARGUMENT=TEXT."),
     ] = None,
     lasting: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="How long --always holds: 30m, 2h, 7d. [default: on]")
+        str | None, typer.Option("--for", metavar="TIME", help="How long --always holds: 30m, 2h, 7d. [default: ever]")
     ] = None,
     yes: Sure = False,
     base_url: BaseUrl = None,
@@ -154,7 +154,10 @@ def approve(
             raise Mistake(f"{found.id} is a question with an answer of its own: agentkit approvals respond {id}")
         if not _is_open(found):
             return FAILED
+        if question.is_unknown(found) and (sets or args is not None or edit):
+            raise Mistake(f"{found.id} may have run already: approving it runs it again with the arguments it had")
         arguments = edits.edited(found.arguments, sets=sets, args=args, by_editor=edit)
+        edits.check_names(found.arguments, arguments, found.context.input_schema if found.context else None)
         changed = edits.diff(found.arguments, arguments)
         if changed:
             question.show(Screen(), changed, is_error=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -40,7 +41,8 @@ def _config(base_url: str | None, api_key: str | None) -> ClientConfig:
     try:
         return configure(api_key, base_url)
     except ConfigError as error:
-        raise Mistake(f"{error}") from None
+        is_named = base_url or os.environ.get("AGENTKIT_BASE_URL")
+        raise Mistake(f"{error}" if is_named else f"{error}; for a server of yours set AGENTKIT_BASE_URL") from None
 
 
 def _hinted(error: AuthenticationError) -> AuthenticationError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from agentkit.cli.edits import diff, has_editor
+from agentkit.cli.edits import check_names, diff, has_editor
 from agentkit.cli.exits import Mistake
 from agentkit.cli.inputs import Asked
 from agentkit.cli.question import Line, is_form, is_unknown
@@ -143,6 +143,11 @@ def _edit(interrupt: Interrupt) -> Generator[Step, Any, Reply | None]:
     before = interrupt.arguments
     after = (yield Edit(before)) if has_editor() else (yield from _typed(before))
     if after is None:
+        return None
+    try:
+        check_names(before, after, interrupt.context.input_schema if interrupt.context else None)
+    except Mistake as error:
+        yield Say((((str(error), "red"),),))
         return None
     changed = diff(before, after)
     if not changed:

@@ -21,10 +21,11 @@ from agentkit.cli.question import Line
 from agentkit.cli.visible import visible, visible_json
 from agentkit.tools.jsonable import is_object
 
-__all__ = ["diff", "edited", "has_editor", "in_editor", "parsed"]
+__all__ = ["check_names", "diff", "edited", "has_editor", "in_editor", "parsed"]
 
 LOOKS: Final = {"-": "red", "+": "green", "@": "dim"}
 CONTEXT_LINES: Final = 2
+_ODD: Final = frozenset(':"\\')  # what would make a name look like something else
 TO_STDERR: Final = 2  # stdout may be a pipe that wants the result alone
 
 
@@ -50,6 +51,20 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Line]:
     old, new = (_readable(each).split("\n") for each in (before, after))
     found = difflib.unified_diff(old, new, "before", "after", n=CONTEXT_LINES, lineterm="")
     return [((visible(line), LOOKS.get(line[:1], "")),) for line in found]
+
+
+def check_names(before: Mapping[str, Any], after: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
+    """Raises Mistake for an argument that is new and that the tool's schema does not name.
+
+    A schema may allow what it does not name; a person who writes such a name has most likely mistyped another one, and
+    would approve what was meant to be changed. Arguments that the schema names by a pattern only are taken.
+    """
+    known: Any = (schema or {}).get("properties")
+    if not is_object(known) or schema is None or not {"patternProperties", "additionalProperties"}.isdisjoint(schema):
+        return  # what else there may be is said there, and the server checks it
+    for name in after:
+        if name not in known and name not in before:
+            raise Mistake(f"there is no argument {visible(name)!r}; there are {', '.join(map(visible, known))}")
 
 
 def has_editor() -> bool:
@@ -116,7 +131,8 @@ def _readable(arguments: Mapping[str, Any]) -> str:
 
 
 def _lines(value: Any, indent: str) -> Iterator[str]:
-    for name, each in value.items():
+    for key, each in value.items():
+        name = key if key.split() == [key] and not set(key) & _ODD else json.dumps(key, ensure_ascii=False)
         if is_object(each) and each:
             yield f"{indent}{name}:"
             yield from _lines(each, indent + "  ")

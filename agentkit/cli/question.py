@@ -57,8 +57,10 @@ def told(interrupt: Interrupt, *, now: datetime, width: int, is_whole: bool = Tr
         yield ()
         yield _line(outcome(interrupt), "bold")
         if interrupt.edited_from is not None:
-            yield _line("the arguments were edited; they had been:", "dim")
-            yield from value_lines(interrupt.edited_from, width=width, indent=2)
+            yield _line("with these arguments instead:", "dim")
+            yield from value_lines(interrupt.resolved_data, width=width, indent=2)
+        elif interrupt.decision == InterruptDecision.RESPONDED and interrupt.resolved_data is not None:
+            yield from value_lines({"answer": interrupt.resolved_data}, width=width)
 
 
 def show(screen: Screen, lines: Iterable[Line], *, is_error: bool = False) -> None:
@@ -94,12 +96,15 @@ def value_lines(value: Any, *, width: int, indent: int = 0, longest: int | None 
 
 
 def argument_line(interrupt: Interrupt, *, width: int | None = None) -> str:
-    """The arguments, or the question, on one line."""
+    """The arguments, or the question, on one line; the edited ones where they were edited."""
     asked_for = _text(interrupt, "question") or _text(interrupt, "message")
     if asked_for:
         return folded(asked_for, width=width)
-    pieces = (f"{_key(name)}={_short(each)}" for name, each in interrupt.arguments.items())
-    return folded(" ".join(pieces), width=width)
+    edited = interrupt.resolved_data if interrupt.edited_from is not None else None
+    arguments = edited if is_object(edited) else interrupt.arguments
+    pieces = (f"{_key(name)}={_short(each)}" for name, each in arguments.items())
+    is_doubtful = is_unknown(interrupt) and interrupt.status == InterruptStatus.PENDING
+    return folded(" ".join((*(("may have run already:",) if is_doubtful else ()), *pieces)), width=width)
 
 
 def name_of(interrupt: Interrupt) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentkit.client.agent import Agent
-from agentkit.errors import AlreadyResolvedError, APIError, MissingExtraError
+from agentkit.errors import AlreadyResolvedError, APIError, MissingExtraError, UsageError
 from agentkit.wire import Interrupt
 
 try:
@@ -39,6 +39,8 @@ def ask_at_terminal(agent: Agent[Any], interrupt: Interrupt, *, by: str | None =
             _send(agent, interrupt, reply, by)
         except AlreadyResolvedError as lost:
             screen.say(f"already {question.outcome(Interrupt.parse(dict(lost.winner)))}")
+        except UsageError as error:  # nothing is asked about the call any more
+            screen.say(str(error))
         except APIError as error:  # other arguments, or an answer, that do not fit: it is asked again
             screen.say(text_of(error))
             continue

@@ -19,12 +19,13 @@ from agentkit.cli.keyboard import Keyboard
 from agentkit.cli.screen import Screen
 from agentkit.cli.visible import visible_json
 from agentkit.client.inference import AsyncInference
-from agentkit.errors import AgentKitError, AlreadyResolvedError, APIError
+from agentkit.errors import AgentKitError, AlreadyResolvedError, APIError, NotFoundError, TransportError
 from agentkit.wire import Interrupt, InterruptStatus
 
 __all__ = ["watch"]
 
 WIDTH: Final = 100
+AGAIN_SECONDS: Final = 2.0  # until a server that was not reached is asked again
 WAITING: Final = "waiting for questions; Ctrl-C ends"
 
 
@@ -128,7 +129,7 @@ class _Desk:
     async def _ask_all(self) -> None:
         keyboard = Keyboard(self._screen)
         try:
-            while await self._ask(keyboard, await self._next()):
+            while await self._asked(keyboard, await self._next()):
                 pass
         except AgentKitError as error:
             self._error = error
@@ -143,6 +144,17 @@ class _Desk:
 
     def _waiting(self) -> Iterator[Interrupt]:
         return (each for each in self._known.values() if _as_it_is(each) not in self._passed)
+
+    async def _asked(self, keyboard: Keyboard, each: Interrupt) -> bool:
+        """The same as `_ask`; what is gone is not asked, and a server that is away is waited for."""
+        try:
+            return await self._ask(keyboard, each)
+        except NotFoundError:
+            self._known.pop(each.id, None)
+        except TransportError as error:
+            self._screen.say(text_of(error))
+            await anyio.sleep(AGAIN_SECONDS)
+        return True
 
     async def _ask(self, keyboard: Keyboard, each: Interrupt) -> bool:
         """One question. False: the person leaves."""

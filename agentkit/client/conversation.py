@@ -82,7 +82,12 @@ class Conversation(Generic[T]):
     def machine(
         self, text: str | None, attachments: Sequence[FileRef], *, stream: bool, when_parked: WhenParked
     ) -> TurnMachine:
-        """The machine of the next turn; `text` None: of what the chat does already."""
+        """The machine of the next turn; `text` None: of what the chat does already.
+
+        Raises JournalError where calls of the agent's tools cannot be noted.
+        """
+        if self.handlers.names() or self.handlers.names_below():
+            self.journal.open()
         for id_ in self.calls.of(Call.LEFT):
             if self.handlers.is_resumable(id_):
                 self.calls.forget(id_)

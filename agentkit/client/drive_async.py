@@ -18,7 +18,8 @@ import anyio.lowlevel
 
 from agentkit.client.crew import Crew
 from agentkit.client.drive_sync import Input
-from agentkit.client.handlers import Ending, Finished, Handlers, Started, Taken, Unknown
+from agentkit.client.endings import Ending, Finished, Taken, Unknown
+from agentkit.client.handlers import Handlers, Started
 from agentkit.client.judging import Judges
 from agentkit.client.loop import given_up_after, hear
 from agentkit.client.requests import (
@@ -296,6 +297,9 @@ class AsyncDrive:
             self.put(lambda machine: self._finish(machine, started, ending))
             if started.wants_stop:
                 self.put(lambda machine: machine.stop())
+            if isinstance(ending, Taken):
+                await started.until_free(self._crew)
+                self.put(lambda machine: machine.tool_free(started.effect))
 
     def _finish(self, machine: TurnMachine, started: Started, ending: Ending) -> list[Effect]:
         match ending:

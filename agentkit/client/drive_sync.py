@@ -10,7 +10,8 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 
-from agentkit.client.handlers import Ending, Finished, Handlers, Started, Taken, Unknown
+from agentkit.client.endings import Ending, Finished, Taken, Unknown
+from agentkit.client.handlers import Handlers, Started
 from agentkit.client.judging import Judges
 from agentkit.client.loop import Loop
 from agentkit.client.requests import (
@@ -205,13 +206,18 @@ class Drive(Loop[TurnMachine]):
             case Unknown(why):
                 return machine.tool_unknown(id_, why)
             case Taken():
+                self._do(lambda: self._wait_until_free(started))
                 return machine.tool_taken(id_)
 
     def _time_out(self, machine: TurnMachine, started: Started) -> list[Effect]:
         if not self._is_awaited(machine, started):
             return []
         started.cancel()
-        return self._finish(machine, started, Finished(started.timed_out()))
+        return self._finish(machine, started, started.timed_out())
+
+    def _wait_until_free(self, started: Started) -> None:
+        if started.waits_until_free():
+            self.put(lambda machine: machine.tool_free(started.effect))
 
     def _is_awaited(self, machine: TurnMachine, started: Started) -> bool:
         id_ = started.effect.id

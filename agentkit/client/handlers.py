@@ -17,12 +17,13 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 from pydantic_core import to_json
 
 from agentkit.client.crew import Crew
+from agentkit.client.endings import Ending, Finished, Taken, Unknown
 from agentkit.client.hooks import Hooks, after_call, before_call, settle, settle_async
 from agentkit.client.journal import Claim, Entry, Journal, JournalError
 from agentkit.errors import AgentKitError, ToolError, ToolResultError
@@ -33,39 +34,19 @@ from agentkit.tools.reconciling import NOT_DONE
 from agentkit.tools.result import ToolOutput, result_text
 from agentkit.wire import FileRef
 
-__all__ = ["Ending", "Finished", "Handlers", "Started", "Taken", "Unknown"]
+__all__ = ["Handlers", "Started"]
 
 logger = logging.getLogger("agentkit.tools")
 
 FIRST_PAUSE_SECONDS: Final = 0.2  # before an idempotent handler that raised is tried again; doubled each time
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 1.0  # until a call that somebody else runs is looked at again
+MAY_BE_MADE: Final = "the program that began it ended before it had a result, so the call may have been made"
 
 T = TypeVar("T")
 Tell = Callable[[Emit], None]
 Upload = Callable[[Sequence[Any]], list[FileRef]]
 AsyncUpload = Callable[[Sequence[Any]], Awaitable[list[FileRef]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The call has its result text."""
-
-    result: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """It was begun before, and nobody can say what came of it."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Another process that shares the journal runs it."""
-
-
-Ending: TypeAlias = Finished | Unknown | Taken
 
 
 class Handlers:
@@ -86,7 +67,6 @@ class Handlers:
         self._failed: set[str] = set()
         self._files: dict[str, Sequence[FileRef]] = {}
         self._attempts: dict[str, int] = {}  # of the calls that were started here
-        self._open: set[str] = set()  # those of them that another process ran, or whose outcome is unknown
 
     def names(self) -> frozenset[str]:
         """Which of the agent's own tools can be run here."""
@@ -107,7 +87,6 @@ class Handlers:
     def start(self, effect: RunTool, *, chat_id: str, tell: Tell) -> Started:
         """The call, ready to run."""
         self.forget(effect.id)  # what an earlier attempt came to
-        self._open.discard(effect.id)
         self._attempts[effect.id] = effect.attempt
         return Started(self._tools[effect.agent, effect.name], effect, effect.chat_id or chat_id, tell, self)
 
@@ -126,10 +105,6 @@ class Handlers:
             self._files[invocation_id] = entry.files
         return entry.result
 
-    def left_open(self, invocation_id: str) -> None:
-        """Nothing was done about the call: the next turn looks again."""
-        self._open.add(invocation_id)
-
     def posted(self, invocation_id: str) -> None:
         """The platform took the call's result, or has another one."""
         attempt = self._attempts.get(invocation_id)
@@ -138,11 +113,8 @@ class Handlers:
                 self.journal.posted(invocation_id, attempt)
 
     def is_resumable(self, invocation_id: str) -> bool:
-        """Whether a call that was left has a result to post again, or is to be looked at again."""
-        attempt = self._attempts.get(invocation_id)
-        if attempt is None:
-            return False
-        return invocation_id in self._open or self.journal.is_unposted(invocation_id, attempt)
+        """Whether a call that was left was started here: its journal says whether it has a result to post again."""
+        return invocation_id in self._attempts
 
     def forget(self, invocation_id: str) -> None:
         """The call's result is taken back: neither its error nor its files count."""
@@ -170,6 +142,8 @@ class Started:
     _end_loop: Callable[[], object] | None = field(default=None, repr=False)
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     _is_claimed: bool = False
+    _is_looking_up: bool = False  # what came of it, with the tool's own `reconcile`
+    _seen: Claim | None = None  # what the journal said last
 
     @property
     def timeout_seconds(self) -> float | None:
@@ -190,7 +164,7 @@ class Started:
         try:
             return self._carried(self._look(), upload)
         except JournalError as error:
-            return Finished(self._explain(error))
+            return self._unnoted(error)
         finally:
             self._release()
 
@@ -199,16 +173,27 @@ class Started:
         try:
             return await self._carried_async(await self._noted(crew, self._look), crew, upload)
         except JournalError as error:
-            return Finished(self._explain(error))
+            return self._unnoted(error)
         finally:
             self._release()
 
-    def timed_out(self) -> str:
-        """The result of a call that took too long; its own, later one is ignored."""
-        seconds = self.timeout_seconds
-        return self._kept(
-            self.handlers.error(self.effect.id, f"tool {self.tool.name!r} took longer than {seconds:g} s")
-        )
+    def timed_out(self) -> Ending:
+        """What comes of a call that took too long; its own, later result is ignored."""
+        return self._undiscovered() if self._is_looking_up else Finished(self._overdue())
+
+    def waits_until_free(self) -> bool:
+        """After `Taken`: waits until nobody runs the call any more. False: nobody waits for it here any more."""
+        while not self._cancelled.wait(LOOK_SECONDS):
+            if self._is_free():
+                return True
+        return False
+
+    async def until_free(self, crew: Crew) -> None:
+        """The same in this task, until it is cancelled."""
+        is_free = False
+        while not is_free:
+            await anyio.sleep(LOOK_SECONDS)
+            is_free = await self._noted(crew, self._is_free)
 
     # -- from the journal to a result ------------------------------------------------------------------------------
 
@@ -217,7 +202,7 @@ class Started:
         result: str | Unknown | None = None
         match state:
             case Claim.TAKEN:
-                return self._left(Taken())
+                return Taken()
             case Claim.FINISHED:
                 result = self._restored()
             case Claim.UNFINISHED:
@@ -227,11 +212,13 @@ class Started:
             case Claim.NEW:
                 pass
         if isinstance(result, Unknown):
-            return self._left(result)
+            return result
         if result is None:
             denied = settle(before_call(hooks, self))
             if denied is not None:
                 return Finished(denied)
+            if self.is_cancelled:
+                return Taken()
             if state is Claim.NEW and self._claim() is not state:
                 return self._carried(self._look_again(), upload)
             result = self._run_sync(upload)
@@ -242,7 +229,7 @@ class Started:
         result: str | Unknown | None = None
         match state:
             case Claim.TAKEN:
-                return self._left(Taken())
+                return Taken()
             case Claim.FINISHED:
                 result = await self._noted(crew, self._restored)
             case Claim.UNFINISHED:
@@ -252,11 +239,13 @@ class Started:
             case Claim.NEW:
                 pass
         if isinstance(result, Unknown):
-            return self._left(result)
+            return result
         if result is None:
             denied = await settle_async(before_call(hooks, self))
             if denied is not None:
                 return Finished(denied)
+            if self.is_cancelled:
+                return Taken()
             if state is Claim.NEW and await self._noted(crew, self._claim) is not state:
                 return await self._carried_async(await self._noted(crew, self._look_again), crew, upload)
             result = await self._run_async(crew, upload)
@@ -278,12 +267,13 @@ class Started:
         except Exception as error:
             return await self._kept_async(crew, self._explain(error))
         self.cancel()
-        return await self._noted(crew, self.timed_out)
+        return await self._noted(crew, self._overdue)
 
     def _recovered(self, upload: Upload) -> str | Unknown | None:
         """What came of a call that was begun before; None: it may be made again."""
         if self.tool.builder.is_idempotent or not self.tool.reconciles:
-            return None if self.tool.builder.is_idempotent else Unknown(self._whereabouts())
+            return None if self.tool.builder.is_idempotent else Unknown(MAY_BE_MADE)
+        self._is_looking_up = True
         try:
             value = self._looked_up()
             if inspect.isawaitable(value):
@@ -293,20 +283,25 @@ class Started:
             return self._kept(self.handlers.result(self.effect.id, value, self._sent(value, upload)))
         except Exception as error:
             return self._unreconciled(error)
+        finally:
+            self._is_looking_up = False
 
     async def _recovered_async(self, crew: Crew, upload: AsyncUpload) -> str | Unknown | None:
         if self.tool.builder.is_idempotent or not self.tool.reconciles:
-            return None if self.tool.builder.is_idempotent else Unknown(self._whereabouts())
+            return None if self.tool.builder.is_idempotent else Unknown(MAY_BE_MADE)
         try:
-            value = await crew.call(self._looked_up)
-            if inspect.isawaitable(value):
-                value = await value
-            if value is NOT_DONE:
-                return None
-            result = self.handlers.result(self.effect.id, value, await self._sent_async(value, upload))
-            return await self._kept_async(crew, result)
+            with anyio.move_on_after(self.timeout_seconds):
+                value = await crew.call(self._looked_up)
+                if inspect.isawaitable(value):
+                    value = await value
+                if value is NOT_DONE:
+                    return None
+                result = self.handlers.result(self.effect.id, value, await self._sent_async(value, upload))
+                return await self._kept_async(crew, result)
         except Exception as error:
             return self._unreconciled(error)
+        self.cancel()
+        return self._undiscovered()
 
     def _looked_up(self) -> Any:
         """What the tool's own `reconcile` finds, by the key that the call was begun with."""
@@ -315,14 +310,21 @@ class Started:
 
     def _unreconciled(self, error: Exception) -> Unknown:
         logger.warning("call %s: reconcile of %s raised", self.effect.id, self.tool.name, exc_info=error)
-        return Unknown(f"{self._whereabouts()}; looking it up failed: {type(error).__name__}: {error}")
+        return Unknown(f"{MAY_BE_MADE}; looking it up failed: {type(error).__name__}: {error}")
 
-    def _whereabouts(self) -> str:
-        return "the program that began it ended before it had a result, so the call may have been made"
+    def _undiscovered(self) -> Unknown:
+        return Unknown(f"{MAY_BE_MADE}; looking it up took longer than {self.timeout_seconds:g} s")
 
-    def _left(self, ending: Unknown | Taken) -> Ending:
-        self.handlers.left_open(self.effect.id)
-        return ending
+    def _unnoted(self, error: JournalError) -> Ending:
+        """Without its journal no call is made; whether it was made before, only a journal that can be read knows."""
+        if self._seen is Claim.NEW:
+            return Finished(self._explain(error))
+        logger.warning("call %s: %s", self.effect.id, error)
+        return Unknown(f"whether the call was made cannot be looked up: {error}")
+
+    def _overdue(self) -> str:
+        message = f"tool {self.tool.name!r} took longer than {self.timeout_seconds:g} s"
+        return self._kept(self.handlers.error(self.effect.id, message))
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
@@ -334,7 +336,14 @@ class Started:
         return step()
 
     def _look(self) -> Claim:
-        return self.handlers.journal.look(self.effect.id, self.effect.attempt)
+        self._seen = None
+        self._seen = self.handlers.journal.look(self.effect.id, self.effect.attempt)
+        return self._seen
+
+    def _is_free(self) -> bool:
+        with suppress(JournalError):
+            return self._look() is not Claim.TAKEN
+        return False
 
     def _look_again(self) -> Claim:
         self._release()

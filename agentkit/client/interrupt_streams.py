@@ -125,7 +125,8 @@ class AsyncInterruptStream:
     def __init__(self, transport: AsyncTransport, *, after: int | None = None, mine: bool = False) -> None:
         self._transport = transport
         self._place = _Place(transport.config, after, mine)
-        self._ready: deque[Interrupt] = deque()
+        self._ready: deque[tuple[Interrupt, int | None]] = deque()  # each with the cursor behind it
+        self._reached = after
         self._stack = AsyncExitStack()
         self._incoming: Incoming | None = None
         self._chunks: AsyncIterator[bytes] | None = None
@@ -134,7 +135,7 @@ class AsyncInterruptStream:
     @property
     def cursor(self) -> int | None:
         """See `InterruptStream.cursor`."""
-        return self._place.after
+        return self._reached
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,7 +164,8 @@ class AsyncInterruptStream:
             await self._hang_up()
             if not self._is_closed:
                 await anyio.sleep(self._place.pause(failure))
-        return self._ready.popleft()
+        interrupt, self._reached = self._ready.popleft()
+        return interrupt
 
     async def close(self) -> None:
         """Stops listening."""
@@ -182,7 +184,7 @@ class AsyncInterruptStream:
         chunk = await anext(self._chunks, None)
         items = self._incoming.reader.end() if chunk is None else self._incoming.reader.feed(chunk)
         for interrupt in self._place.read(items):
-            self._ready.append(interrupt)
+            self._ready.append((interrupt, self._place.after))
         return chunk is not None
 
     async def _hang_up(self) -> None:

@@ -103,6 +103,12 @@ class Journal:
         """Whether its methods write to a disk, and so take a while."""
         return self._path is not None
 
+    def open(self) -> None:
+        """Opens the file, if it is not open. Raises JournalError where that cannot be done."""
+        if self._db is None or self._pid != os.getpid():
+            with self._changing():
+                pass
+
     def look(self, id_: str, attempt: int) -> Claim:
         """What `claim` would say."""
         with self._changing() as db:
@@ -110,14 +116,17 @@ class Journal:
 
     def claim(self, id_: str, attempt: int, *, tool: str, key: str) -> Claim:
         """Notes that a handler is about to run, unless there is a row that says otherwise."""
-        with self._changing() as db:
-            state = self._state(db, id_, attempt)
+        with self._lock:
+            with self._changing() as db:
+                state = self._state(db, id_, attempt)
+                if state in (Claim.NEW, Claim.UNFINISHED):
+                    db.execute(
+                        "INSERT INTO calls (id, attempt, owner, tool, key, started_at) VALUES (?, ?, ?, ?, ?, ?)"
+                        " ON CONFLICT (id, attempt)"
+                        " DO UPDATE SET owner = excluded.owner, started_at = excluded.started_at",
+                        (id_, attempt, self._owner.id, tool, key, time.time()),
+                    )
             if state in (Claim.NEW, Claim.UNFINISHED):
-                db.execute(
-                    "INSERT INTO calls (id, attempt, owner, tool, key, started_at) VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (id, attempt) DO UPDATE SET owner = excluded.owner, started_at = excluded.started_at",
-                    (id_, attempt, self._owner.id, tool, key, time.time()),
-                )
                 self._running[id_, attempt] += 1
             return state
 
@@ -140,6 +149,8 @@ class Journal:
         with self._lock:
             self._running[id_, attempt] -= 1
             self._running += Counter()  # without those that are at 0
+            if self._is_closing and not self._running:
+                self._shut()
 
     def entry(self, id_: str, attempt: int) -> Entry | None:
         """The result of a call; None where it has none yet."""
@@ -174,11 +185,15 @@ class Journal:
         return found is not None
 
     def close(self) -> None:
-        """Closes the file. What is asked of the journal later opens it again."""
+        """Closes the file, at once or with the last handler that still runs: others must not take its call for left.
+
+        What is asked of the journal later opens it again.
+        """
         with self._lock:
-            if self._closer is not None and self._pid == os.getpid():
-                self._closer()
-            self._db = self._closer = None
+            if self._running and self._pid == os.getpid():
+                self._is_closing = True
+            else:
+                self._shut()
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -191,7 +206,14 @@ class Journal:
         self._lock = threading.RLock()
         self._db = self._closer = None
         self._running: Counter[tuple[str, int]] = Counter()
+        self._is_closing = False
         self._kept = 0
+
+    def _shut(self) -> None:
+        if self._closer is not None and self._pid == os.getpid():
+            self._closer()
+        self._db = self._closer = None
+        self._is_closing = False
 
     @contextmanager
     def _changing(self) -> Generator[sqlite3.Connection]:
@@ -261,6 +283,7 @@ class _Owner:
         self.id = uuid.uuid4().hex
         self.pid = os.getpid()
         self._path: Path | None = None
+        self._file: int | None = None
         if journal is None:
             return
         for other in journal.parent.glob(f"{journal.name}.*.live"):
@@ -270,13 +293,34 @@ class _Owner:
         self._file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         _lock(self._file, shared=False)
         unfinished.rename(self._path)  # it has its name only once it is locked
+        _owners.add(self)
 
     def end(self) -> None:
         """The process uses the journal no more."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
-            os.close(self._file)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """This process does not hold the lock, or no longer; one that was forked from it, or that it is from, may."""
+        _owners.discard(self)
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+_owners: weakref.WeakSet[_Owner] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a forked child: the lock is its parent's, and would outlive that one here."""
+    for owner in list(_owners):
+        owner.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 _parents: list[object] = []  # connections of the process that this one was forked from: kept, never closed
@@ -315,8 +359,10 @@ def _is_alive(journal: Path | None, owner: str) -> bool:
     path = _sign(journal, owner)
     try:
         probe = os.open(path, os.O_RDWR)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # too many open files, say: who cannot look must not take the call
+        return True
     try:
         _lock(probe, shared=True)  # two who look at the same time do not take each other for its owner
     except OSError:

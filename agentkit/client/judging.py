@@ -66,7 +66,13 @@ class Judging:
         """The same in this task, or on a thread of the crew where the rule is a plain function."""
         try:
             with anyio.move_on_after(self.timeout_seconds):
-                said = await crew.call(lambda: self.rule(self.effect.args, self._context()))
+                context = self._context()
+                is_ready = self.rule.is_async  # calling it only makes what is awaited here
+                said = (
+                    self.rule(self.effect.args, context)
+                    if is_ready
+                    else await crew.call(lambda: self.rule(self.effect.args, context))
+                )
                 return self._understood(await said if inspect.isawaitable(said) else said)
         except Exception as error:
             return self._failed(error)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, get_args
 
 import anyio
 import anyio.abc
@@ -37,6 +37,10 @@ class Ask:
     files: Sequence[Any]
     streams: bool
     when_parked: WhenParked
+
+    def __post_init__(self) -> None:
+        if self.when_parked not in get_args(WhenParked):
+            raise UsageError(f"when_parked is one of {', '.join(get_args(WhenParked))}, not {self.when_parked!r}")
 
 
 class _Turn(Generic[T]):

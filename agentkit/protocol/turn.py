@@ -290,6 +290,7 @@ class TurnMachine:
         )
         self._answers_over: set[str] = set()
         self._announced: set[str] = set()
+        self._held: list[Effect] = []  # what a rule allowed while the run was being stopped
         self._doubted_attempt = 0
         self._unplaced: list[Child] = []  # heard before the call that led there
 
@@ -466,6 +467,13 @@ class TurnMachine:
     def tool_taken(self, id_: str) -> list[Effect]:
         """Another process that shares the journal runs it."""
         return self._on_call(id_, CallEvent.TAKEN)
+
+    def tool_free(self, effect: RunTool) -> list[Effect]:
+        """A call that was taken is run by nobody any more: its journal is to be asked again."""
+        if self.state in (TurnState.DONE, TurnState.STOPPING) or self.calls.get(effect.id) is not Call.LEFT:
+            return []
+        self._out.append(effect)
+        return self._on_call(effect.id, CallEvent.AGAIN)
 
     def unknown_told(self, id_: str) -> list[Effect]:
         """POST /tools/{id}/unknown answered: the platform asks a person, who may have decided by now."""
@@ -868,7 +876,8 @@ class TurnMachine:
                 called = (question.invocation_id, question.tool_name, question.args)
                 self._out.append(Judge(question.id, *called, chat_id, agent))
             case "allow":
-                self._out.append(Allow(question.id, question.arguments_hash, BY_RULE))
+                allow = Allow(question.id, question.arguments_hash, BY_RULE)
+                (self._held if self.state is TurnState.STOPPING else self._out).append(allow)
             case "ask":
                 self._out.append(Emit("asked", question.raw))
             case "object" if error is not None:
@@ -910,6 +919,8 @@ class TurnMachine:
     def _go_on(self, _: TurnState) -> None:
         self._timers.stop("grace")
         self._is_stop_wanted = False
+        self._out.extend(self._held)
+        self._held.clear()
         self._fetch()
 
     def _tell(self, _: TurnState) -> None:

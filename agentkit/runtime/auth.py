@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from agentkit.errors import ConfigError
+from agentkit.errors import ConfigError, StoreError
 from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.config import ServerConfig, is_loopback
 from agentkit.runtime.console import cookies
@@ -71,14 +71,23 @@ class Gate:
             raise Fault("insufficient_scope", f"this API key may not do that: it takes the scope {scope!r}")
         return Caller(record.owner, tuple(record.scopes), record.id, approver_of(record))
 
-    async def _key(self, request: Request) -> KeyRecord:
+    async def still_allows(self, request: Request, *, scope: str) -> bool:
+        """Whether a request that was let in before would be now; to look is no use of the console's session."""
+        try:
+            return allows((await self._key(request, is_use=False)).scopes, scope)
+        except Fault:
+            return False
+        except StoreError:  # the next look may find out
+            return True
+
+    async def _key(self, request: Request, *, is_use: bool = True) -> KeyRecord:
         """The key in the header, else the one that the console's page signed in with. Raises Fault `unauthorized`."""
         key = bearer(request.headers)
         if key is None:
             token = self._token(request)
             if token is None:
                 raise Fault("unauthorized", "send the API key as `Authorization: Bearer <key>`")
-            record = await self._platform.console_sessions.key_of(token)
+            record = await self._platform.console_sessions.key_of(token, is_use=is_use)
             if record is None:
                 raise Fault("unauthorized", "nobody is signed in here any more; sign in again")
             return record

@@ -144,14 +144,14 @@ class Chats(Service):
     # -- tool invocations ---------------------------------------------------------------------------
 
     async def submit_result(
-        self, owner: str, invocation_id: str, body: SubmitToolResult, *, once: Once | None = None
+        self, owner: str, invocation_id: str, body: SubmitToolResult, *, by: str | None = None, once: Once | None = None
     ) -> dict[str, Any]:
-        """POST /tools/{id}: a client's answer to its tool, with files."""
+        """POST /tools/{id}: a client's answer to its tool, with files; `by` is whose key sent it, None: the owner's."""
         files = await self._attached(owner, body)
 
         def change(tx: Writing) -> dict[str, Any]:
             work, invocation = _invocation(tx, invocation_id, owner)
-            return dto.invocation(invocations.submit(work, invocation, body, files=files))
+            return dto.invocation(invocations.submit(work, invocation, body, files=files, by=by))
 
         return await self._write(change, once=once)
 

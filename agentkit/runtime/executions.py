@@ -170,7 +170,7 @@ class Executions:
         if invocation.engine_id is None or (_may_repeat(executor, call) and stops < MOST_ATTEMPTS):
             begun = journal.begin(invocation, at=work.tx.now, engine_id=self._here.engine_id)
             claimed = _Claimed(replace(call, attempt=begun["attempt"]), executor)
-        elif _reconciles(executor, call):
+        elif _reconciles(executor, call) and stops < MOST_ATTEMPTS:
             begun, claimed = {"engine_id": self._here.engine_id}, _Claimed(call, executor, is_lost=True)
         else:
             outcomes.ask(work, invocation, STOPPED_OFTEN.format(stops) if stops >= MOST_ATTEMPTS else STOPPED)
@@ -206,7 +206,7 @@ class Executions:
             found = await self._reconciled(call, executor)
             if not isinstance(found, NotDone):
                 return _Ended(call, found)
-            again = await self._begin_again(call)
+            again = await self._begin_again(call, last=AttemptEnd.NOT_DONE)
             if again is None:
                 return None
             call = again
@@ -235,7 +235,7 @@ class Executions:
                 return None
             call, left, pause = again, left - 1, pause * 2
 
-    async def _begin_again(self, call: Execution) -> Execution | None:
+    async def _begin_again(self, call: Execution, *, last: AttemptEnd = AttemptEnd.FAILED) -> Execution | None:
         """The next attempt, recorded before it begins; None where the call is over, or somebody else's, by now."""
 
         def change(tx: Writing) -> Execution | None:
@@ -243,7 +243,7 @@ class Executions:
             if invocation is None or not self._has(invocation, call):
                 return None
             here = self._here.engine_id
-            begun = journal.begin(invocation, at=tx.now, engine_id=here, last=AttemptEnd.FAILED)
+            begun = journal.begin(invocation, at=tx.now, engine_id=here, last=last)
             tx.update(invocation.but(**begun))
             return replace(call, attempt=begun["attempt"])
 

@@ -208,9 +208,14 @@ def deny(work: Work, invocation: InvocationRecord, *, expired: bool, reason: str
 
 
 def submit(
-    work: Work, invocation: InvocationRecord, body: SubmitToolResult, *, files: Sequence[Mapping[str, Any]] = ()
+    work: Work,
+    invocation: InvocationRecord,
+    body: SubmitToolResult,
+    *,
+    files: Sequence[Mapping[str, Any]] = (),
+    by: str | None = None,
 ) -> InvocationRecord:
-    """A client's answer, with references to its files.
+    """A client's answer, with references to its files; `by` names who gave it, None: the chat's owner.
 
     The same answer again is fine; another one for a settled call is a conflict.
     """
@@ -226,7 +231,7 @@ def submit(
         )
     attached = [dict(each) for each in files]
     was_asked = questions.answer(
-        work, invocation, by=work.chat.owner, data=data or result, is_declined=given.is_declined
+        work, invocation, by=by or work.chat.owner, data=data or result, is_declined=given.is_declined
     )  # fmt: skip
     failed = given.is_declined or bool(body.get("failed"))
     known = known_after_all(work, invocation, failed=failed)

@@ -22,6 +22,7 @@ class AttemptEnd(StrEnum):
     COMMITTED = "committed"  # it has a result, which is the call's
     FAILED = "failed"
     UNKNOWN = "unknown"  # its process is gone, or its answer was lost
+    NOT_DONE = "not_done"  # its process is gone, and whoever knows says that it came to nothing
     HANDED_OVER = "handed_over"  # it goes on with a client, a webhook, a task or a chat; ends again with the call
     CANCELLED = "cancelled"
 
@@ -61,8 +62,8 @@ def is_unknown(invocation: InvocationRecord) -> bool:
 
 
 def unknown(invocation: InvocationRecord) -> int:
-    """How many attempts ended so that nobody knows what came of them."""
-    return sum(each.get("end") == AttemptEnd.UNKNOWN for each in invocation.journal)
+    """How many attempts did not live to tell what came of them."""
+    return sum(each.get("end") in (AttemptEnd.UNKNOWN, AttemptEnd.NOT_DONE) for each in invocation.journal)
 
 
 def _ended(entry: dict[str, Any], how: AttemptEnd, *, at: str) -> dict[str, Any]:

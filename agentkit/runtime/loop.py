@@ -30,7 +30,7 @@ from agentkit.runtime.records import RunRecord
 from agentkit.runtime.runs import end, keep_said
 from agentkit.runtime.states import RunEvent
 from agentkit.runtime.work import Work
-from agentkit.wire import AgentConfig, LLMDelta
+from agentkit.wire import AgentConfig, ChatMessageStatus, LLMDelta
 
 __all__ = ["Images", "Loop", "Models"]
 
@@ -124,7 +124,8 @@ class Loop:
 
         def save(tx: Writing) -> None:
             work = Work.of(tx, todo.chat_id)
-            if work is not None and (work.chat.given or work.chat.agent) == todo.given:
+            is_meant = work is not None and (work.chat.given or work.chat.agent) == todo.given
+            if work is not None and is_meant and _is_unasked(work):
                 work.save_chat(agent=agent, given=todo.given)
 
         await self._store.write(save)
@@ -212,6 +213,12 @@ class Loop:
 
 def _is_fresh(agent: AgentConfig) -> bool:
     return False
+
+
+def _is_unasked(work: Work) -> bool:
+    """Whether the model has yet to answer: a call that it made is of the tools that it was shown, and so are people."""
+    run = work.open_run
+    return run is not None and work.message(run.message_id).status is ChatMessageStatus.PENDING
 
 
 def _answer(said: Accumulator) -> Answer:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import Final
 
 from agentkit.runtime import moves, orders, sessions
 from agentkit.runtime.desk import Here, may_run_again
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Engine, Fleet, Reading, Store, Wake, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.runtime.service import Service
@@ -53,9 +53,9 @@ class Recovery(Service):
         await self._submit_queued()
         await self._end_cancelled()
         await self._release_ended()
-        now = datetime.now(UTC)
-        for wake in await self._store.read(lambda tx: tx.wakes()):
-            if wake.chat_id.startswith(_OURS) and (wake.at is None or datetime.fromisoformat(wake.at) <= now):
+        now, wakes = await self._store.read(lambda tx: (tx.now, tx.wakes()))
+        for wake in wakes:
+            if _is_missed(wake, now=now):
                 self._engine.wake(Wake(wake.chat_id))
 
     async def close(self) -> None:
@@ -117,6 +117,16 @@ class Recovery(Service):
 
         for session_id in await self._store.read(look) if held else ():
             self._fleet.release(session_id)
+
+
+def _is_missed(wake: Wake, *, now: str) -> bool:
+    """Whether this should be moving. Of chats, what was due a while ago: who was to deny a question in time is gone.
+
+    One that is to go on at once may be waiting for a model in another process, and must not ask it, too.
+    """
+    if wake.chat_id.startswith(_OURS):
+        return wake.at is None or wake.at <= now
+    return wake.at is not None and later(wake.at, SWEEP_SECONDS) <= now
 
 
 def _engines(tx: Reading) -> set[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from types import NoneType
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from agentkit.runtime.idempotency import Once
 from agentkit.runtime.platform import Platform
 from agentkit.runtime.ratelimits import Limiter, RateLimits
 from agentkit.runtime.routes import AnyEndpoint, Asked
-from agentkit.runtime.streams import OpenStreams
+from agentkit.runtime.streams import OpenStreams, Stream
 
 __all__ = ["create_app"]
 
@@ -169,6 +170,8 @@ class _Resource:
             )
         asked = await self._server.asked(endpoint, request, told)
         found: Any = await routes[endpoint](asked)
+        if isinstance(found, Stream) and asked.caller is not None and self._server.platform.needs_key:
+            found.while_allowed(partial(self._server.gate.still_allows, request, scope=endpoint.scope))
         if callable(found):
             return found  # type: ignore[no-any-return]  # a stream: bare in every dialect (protocol.md 1.2)
         is_replay = asked.once is not None and asked.once.is_replay

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +21,7 @@ __all__ = ["EVENTS", "LINES", "Format", "OpenStreams", "Stream", "format_for", "
 
 logger = logging.getLogger("agentkit.streams")
 
+RECHECK_SECONDS: Final = 15.0  # between two looks at whether a reader may have the stream still
 STALL_SECONDS: Final = 60.0  # a reader that takes nothing for so long is gone, or as good as
 EVENT_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
@@ -87,9 +88,9 @@ class OpenStreams:
 class Stream:
     """An ASGI response of chunks, each sent as it comes.
 
-    It ends with its chunks, when the client leaves, when the server closes, or when the client takes nothing for a
-    minute; the chunks are closed in every case. No chunk is taken before the one before it was accepted, so a slow
-    reader costs one chunk of memory here.
+    It ends with its chunks, when the client leaves or may not have it any more, when the server closes, or when the
+    client takes nothing for a minute; the chunks are closed in every case. No chunk is taken before the one before it
+    was accepted, so a slow reader costs one chunk of memory here.
     """
 
     def __init__(
@@ -104,6 +105,12 @@ class Stream:
         self._chunks = chunks
         self._streams = streams
         self._stall_seconds = stall_seconds
+        self._is_allowed: Callable[[], Awaitable[bool]] | None = None
+        self._is_refused = False
+
+    def while_allowed(self, is_allowed: Callable[[], Awaitable[bool]]) -> None:
+        """Ends the stream in good order once this says no."""
+        self._is_allowed = is_allowed
 
     @classmethod
     def of_items(cls, items: AsyncGenerator[Any, None], *, format: Format, streams: OpenStreams) -> Stream:
@@ -131,11 +138,19 @@ class Stream:
             self._streams.add(group.cancel_scope)
             try:
                 group.start_soon(_until_gone, receive, group.cancel_scope)
+                group.start_soon(self._until_refused, group.cancel_scope)
                 is_over = await self._send_all(chunks, send)
             finally:
                 self._streams.drop(group.cancel_scope)
                 group.cancel_scope.cancel()
-        return is_over or (self._streams.is_closed and "Content-Length" not in self.headers)
+        return is_over or ((self._streams.is_closed or self._is_refused) and "Content-Length" not in self.headers)
+
+    async def _until_refused(self, scope: CancelScope) -> None:
+        while self._is_allowed is not None:
+            await anyio.sleep(RECHECK_SECONDS)
+            if not await self._is_allowed():
+                self._is_refused = True
+                scope.cancel()
 
     async def _send_all(self, chunks: AsyncIterator[bytes], send: Send) -> bool:
         async for chunk in chunks:

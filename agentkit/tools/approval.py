@@ -107,6 +107,8 @@ def policy(
         raise ToolDefinitionError(
             f"{what}: escalate_seconds={escalate_seconds!r} to whom? add escalate_to=['managers']"
         )
+    if escalate_to and escalate_seconds is None:
+        raise ToolDefinitionError(f"{what}: escalate_to={escalate_to!r} after how long? add escalate_seconds=3600")
     said = {
         "when": _schema(when, what=what) if when is not None else None,
         "approvers": _groups(approvers, what=f"{what}: approvers"),
@@ -120,11 +122,15 @@ def policy(
 def check_seconds(what: str, **times: float | None) -> None:
     """Raises ToolDefinitionError for a time that is none."""
     for name, seconds in times.items():
-        if seconds is not None and not 0 <= seconds < math.inf:
+        if seconds is not None and not (_is_number(seconds) and 0 <= seconds < math.inf):
             raise ToolDefinitionError(f"{what}: {name}={seconds!r}; write seconds, or 0 for never")
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _schema(when: Any, *, what: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from agentkit import Inference, inference
 from agentkit.errors import AgentKitError, AlreadyResolvedError, ConflictError
-from examples.approval_messages.notice import LONGEST_SHOWN, Notice, Notices, NotOurs, ended, lost
+from examples.approval_messages.notice import LONGEST_SHOWN, Notice, Notices, NotOurs, ended, lost, setting
 from examples.approval_messages.web import Reply, Request, server
 
 LINK_SECONDS = 7 * 86_400
@@ -186,7 +186,7 @@ def mailer(url: str) -> Callable[[EmailMessage], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8791)
     parser.add_argument("--to", action="append", required=True, help="who is asked; several times for several people")
     parser.add_argument("--sender", default="approvals@localhost")
@@ -194,12 +194,12 @@ def main() -> None:
     given = parser.parse_args()
     desk = MailDesk(
         inference(base_url=os.environ.get("AGENTKIT_BASE_URL", "http://127.0.0.1:8787")),
-        Notices(os.environ["APPROVALS"]),
+        Notices(setting("APPROVALS")),
         to=given.to,
         sender=given.sender,
         url=given.url,
-        secret=os.environ["LINK_SECRET"],
-        send=mailer(os.environ["SMTP_URL"]),
+        secret=setting("LINK_SECRET"),
+        send=mailer(setting("SMTP_URL")),
     )
     routes = {("POST", "/approvals"): desk.hear, ("GET", "/decide"): desk.look, ("POST", "/decide"): desk.decide}
     with server(routes, port=given.port) as listener:

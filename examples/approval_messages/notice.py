@@ -1,6 +1,7 @@
 """What an approval webhook says: checked, read, and made fit to be shown to a person."""
 
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +77,13 @@ class Notices:
         self._taken[notice.id] = None
         if len(self._taken) > MOST_SEEN:
             self._taken.popitem(last=False)
+
+
+def setting(name: str) -> str:
+    """What the environment says; ends the program where it says nothing."""
+    if not (value := os.environ.get(name)):
+        raise SystemExit(f"set {name} in the environment; --help tells what it is")
+    return value
 
 
 def printable(text: str) -> str:

@@ -22,7 +22,7 @@ import httpx
 
 from agentkit import Inference, inference
 from agentkit.errors import AgentKitError, AlreadyResolvedError, ConflictError
-from examples.approval_messages.notice import LONGEST_SHOWN, Notice, Notices, NotOurs, ended, lost
+from examples.approval_messages.notice import LONGEST_SHOWN, Notice, Notices, NotOurs, ended, lost, setting
 from examples.approval_messages.web import Reply, Request, server
 
 OLDEST_SECONDS = 300  # a signed request that is older was recorded, and is sent again
@@ -138,15 +138,15 @@ def show(url: str, body: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8790)
-    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--dry-run", action="store_true", help="print the messages, send none")
     given = parser.parse_args()
     desk = SlackDesk(
         inference(base_url=os.environ.get("AGENTKIT_BASE_URL", "http://127.0.0.1:8787")),
-        Notices(os.environ["APPROVALS"]),
-        webhook_url="" if given.dry_run else os.environ["SLACK_WEBHOOK_URL"],
-        signing_secret="" if given.dry_run else os.environ["SLACK_SIGNING_SECRET"],
+        Notices(setting("APPROVALS")),
+        webhook_url="" if given.dry_run else setting("SLACK_WEBHOOK_URL"),
+        signing_secret="" if given.dry_run else setting("SLACK_SIGNING_SECRET"),
         post=show if given.dry_run else send,
     )
     routes = {("POST", "/approvals"): desk.hear}

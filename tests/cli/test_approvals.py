@@ -193,9 +193,14 @@ def test_edited_arguments_are_shown_beside_the_old_ones_and_need_a_yes(console: 
         assert there.invocation(chat)["status"] == "awaiting_approval"
         wrong = there.console.quick("approvals", "approve", id, "--set", "amount=5000", "--yes")
         assert wrong.returncode == 1 and "amount: 5000 is greater than the maximum of 1000" in wrong.stderr
+        typo = there.console.quick("approvals", "approve", id, "--set", "ammount=70", "--yes")
+        assert typo.returncode == 2 and "there is no argument 'ammount'; there are to, amount" in typo.stderr
         done = there.console.json("approvals", "approve", id, "--set", "amount=70", "--set", "to=Ann", "--yes")
         assert (done["decision"], done["edited_from"]) == ("edited", {"to": "Ada", "amount": 90})
         assert there.invocation(chat)["function"]["arguments"] == {"to": "Ann", "amount": 70}
+        shown = there.console.ok("approvals", "show", id)
+        assert "amount (number): 90" in shown and "with these arguments instead:\n  to (text): Ann" in shown
+        assert "to=Ann amount=70" in there.console.ok("approvals", "list", "--status", "resolved")
 
 
 def test_arguments_come_from_a_file_stdin_or_an_editor(console: Console) -> None:
@@ -270,6 +275,7 @@ def test_a_call_gets_its_result_from_a_person(console: Console) -> None:
         there.console.ok("approvals", "respond", question["id"], "--text", "paid by hand")
         made = there.invocation(chat)
         assert (made["status"], made["result"]) == ("completed", "paid by hand")
+        assert "answer (text): paid by hand" in there.console.ok("approvals", "show", question["id"])
 
 
 def test_a_question_is_answered_with_its_value(console: Console) -> None:
@@ -430,6 +436,8 @@ def test_a_watch_goes_on_where_it_was_when_its_connection_breaks(console: Consol
 def test_nobody_there_is_an_exit_code_of_its_own(console: Console) -> None:
     nobody = console.with_(AGENTKIT_BASE_URL="http://127.0.0.1:1")
     assert nobody.quick("approvals", "list").returncode == 5
+    unsaid = console.quick("approvals", "list")
+    assert unsaid.returncode == 2 and "for a server of yours set AGENTKIT_BASE_URL" in unsaid.stderr
 
 
 def test_the_page_tells_of_every_word() -> None:

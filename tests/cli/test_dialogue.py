@@ -87,6 +87,29 @@ def test_an_edit_is_shown_beside_what_it_was_before_anything_is_approved() -> No
     assert "-amount: 90" in said and "+amount: 100" in said and "Approve with these arguments? [y/N]" in said
 
 
+def test_an_edit_of_an_argument_that_the_tool_does_not_have_is_no_edit() -> None:
+    schema = {"type": "object", "properties": {"amount": {"type": "number"}, "to": {"type": "string"}}}
+    known = asking(context={"input_schema": schema})
+    reply, said = held(answer(known), "e\n", "ammount=1\n", "\n", "e\n", "to=Ada\n", "\n", "y\n")
+    assert "there is no argument 'ammount'; there are amount, to" in said
+    assert reply == Reply(Word.APPROVE, arguments={"amount": 90, "to": "Ada"})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        {"type": "object"},
+        {"properties": {"amount": {}}, "additionalProperties": True},
+        {"properties": {"amount": {}}, "patternProperties": {"^x-": {}}},
+    ],
+    ids=["unknown", "open", "more", "pattern"],
+)
+def test_a_tool_that_takes_more_than_it_names_gets_it(schema: dict[str, Any] | None) -> None:
+    reply, _ = held(answer(asking(context={"input_schema": schema})), "e\n", "x-id=1\n", "\n", "y\n")
+    assert reply == Reply(Word.APPROVE, arguments={"amount": 90, "x-id": 1})
+
+
 def test_an_editor_is_opened_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "ed")
     assert held(answer(asking()), "e\n", {"amount": 1}, "y\n")[0] == Reply(Word.APPROVE, arguments={"amount": 1})

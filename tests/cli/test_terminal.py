@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
 
+from agentkit import Runtime, internal_tools
+from agentkit.cli.terminal import ask_at_terminal
+from agentkit.testing import Scripted, call
 from tests.cli.console import Console
 from tests.examples.terminal import at_a_terminal
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 PROGRAM = """
 from agentkit import Runtime, internal_tools, tool
@@ -36,6 +40,7 @@ with Runtime(models={"scripted": script}) as runtime:
 """
 
 
+@pytest.mark.heavy
 def test_the_person_at_the_terminal_answers_what_the_agent_asks(console: Console) -> None:
     (console.folder / "program.py").write_text(PROGRAM)
     env = {**console.environ, "TERM": "dumb"}
@@ -59,3 +64,19 @@ def test_the_person_at_the_terminal_answers_what_the_agent_asks(console: Console
         terminal.wait_for("answered True")
         terminal.wait_for("Done.")
         assert terminal.end() == 0
+
+
+@pytest.mark.parametrize("typed", ["a\n2\n", "r\nno\n"], ids=["answer", "decline"])
+def test_who_is_late_at_the_terminal_is_told_so(
+    typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks = call("ask_user", {"question": "Which colour?", "choices": ["red", "green"]})
+    with Runtime(models={"scripted": Scripted([asks, "Done."])}) as runtime:
+        client = runtime.client()
+        agent = client.agent({"core_app": "scripted/demo", "internal_tools": internal_tools().ask_user().build()})
+        (asked,) = agent.stream("go", when_parked="return").result().pending
+        client.interrupts.respond(asked.id, "red")
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        assert ask_at_terminal(agent, asked)
+        assert "answered" in capsys.readouterr().err
+        assert agent.resume().text() == "Done."

@@ -202,3 +202,19 @@ def test_times_are_told_in_their_largest_unit() -> None:
     assert [duration(each) for each in (0, 59, 60, 3600, 86_400, 10 * 86_400)] == [
         "0 s", "59 s", "1 min", "1 h", "1 d", "10 d",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"x": {"z": 1}, "  y": 1}, {"x": {"z": 1, "y": 1}}),
+        ({"x:\n  y": 1}, {"x:": {"y": 1}}),
+        ({"x": "a\nb"}, {"x": {"│ a": 1}}),
+        ({"a": 1}, {'"a"': 1}),
+    ],
+    ids=["indent", "newline", "text", "quotes"],
+)
+def test_arguments_that_differ_have_a_difference_whatever_their_names_are(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert diff(before, after) and diff(after, before)

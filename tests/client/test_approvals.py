@@ -19,7 +19,7 @@ from agentkit import (
     string,
     tool,
 )
-from agentkit.errors import InvalidInputError, NotFoundError
+from agentkit.errors import InvalidInputError, NotFoundError, UsageError
 from agentkit.testing import Scripted, Signal, call, gate
 from tests.client.conftest import Home
 from tests.client.ways import AGENT, follow, play
@@ -135,6 +135,12 @@ def test_a_turn_that_returns_when_parked_says_what_waits_and_can_be_resumed(home
     assert agent.resume().result().text == "Paid."
     assert paid == [5]
     assert agent.pending() == []
+
+
+def test_a_turn_refuses_what_it_cannot_do_when_parked(home: Home) -> None:
+    agent = home("Hello.").agent()
+    with pytest.raises(UsageError, match="when_parked is one of wait, return, raise, not 'rasie'"):
+        agent.stream("go", when_parked="rasie")  # type: ignore[arg-type]
 
 
 def test_a_turn_that_raises_when_parked_says_what_waits(home: Home) -> None:

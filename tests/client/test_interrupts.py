@@ -207,6 +207,21 @@ def test_a_stream_that_is_cut_goes_on_from_where_it_was(meet: Meet) -> None:
         assert [next(stream).id for _ in range(3)] == ["q1", "q2", "q3"]
 
 
+def test_the_cursor_is_behind_what_was_told_and_not_behind_what_was_read(meet: Meet) -> None:
+    platform = Platform()
+
+    def answer(request: Any, wire: Any) -> None:
+        wire.begin()
+        wire.chunk(question(1) + question(2) + question(3))
+        wire.cut()
+
+    platform.answers["GET /interrupts/stream"] = answer
+    client, _ = meet(platform)
+    with client.interrupts.stream(after=0) as stream:
+        told = [(stream.cursor, next(stream).id, stream.cursor) for _ in range(3)]
+    assert told == [(0, "q1", 1), (1, "q2", 2), (2, "q3", 3)]
+
+
 @pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (404, NotFoundError)])
 def test_a_stream_that_is_refused_says_so(meet: Meet, status: int, kind: type[Exception]) -> None:
     platform = Platform()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -63,9 +64,48 @@ def test_what_another_live_owner_runs_is_taken_and_what_a_gone_one_ran_is_unfini
     first, second = Journal(path), Journal(path)
     claim(first)
     assert claim(second) is Claim.TAKEN
+    first.release(*CALL)
     first.close()
     assert claim(second) is Claim.UNFINISHED
     assert claim(second) is Claim.TAKEN
+    second.release(*CALL)
+    second.close()
+
+
+def test_what_runs_when_it_is_closed_is_taken_until_it_ends(path: Path) -> None:
+    first, second = Journal(path), Journal(path)
+    claim(first)
+    claim(first, "i2")
+    first.close()
+    assert claim(second) is Claim.TAKEN
+    first.finish(*CALL, Entry("paid"))
+    first.release(*CALL)
+    assert (claim(second), claim(second, "i2")) == (Claim.FINISHED, Claim.TAKEN)
+    first.release("i2", 1)
+    assert claim(second, "i2") is Claim.UNFINISHED
+    second.release("i2", 1)
+    second.close()
+    assert not list(path.parent.glob("*.live"))
+
+
+def test_who_cannot_look_whether_another_lives_does_not_take_its_call(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Journal(path), Journal(path)
+    claim(first)
+    second.open()
+    opened = os.open
+
+    def full(file: object, *how: int) -> int:
+        if str(file).endswith(".live"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(str(file), *how)
+
+    monkeypatch.setattr(os, "open", full)
+    assert claim(second) is Claim.TAKEN
+    monkeypatch.undo()
+    first.release(*CALL)
+    first.close()
     second.close()
 
 
@@ -101,8 +141,33 @@ def test_a_process_that_died_leaves_an_unfinished_call_and_no_litter(path: Path)
     assert list(path.parent.glob("*.live"))
     journal = Journal(path)
     assert claim(journal) is Claim.UNFINISHED
+    journal.release(*CALL)
     journal.close()
     assert not list(path.parent.glob("*.live"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_died_is_not_kept_alive_by_the_children_it_forked(path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from agentkit import Journal\n"
+        "journal = Journal(sys.argv[1])\n"
+        "journal.claim('i1', 1, tool='pay', key='k')\n"
+        "if os.fork() == 0:\n"
+        "    os.close(1)\n"
+        "    sys.stdin.read()\n"
+        "    os._exit(0)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdin is not None and parent.stdout is not None
+    with parent.stdin, parent.stdout:  # the child ends with its stdin
+        assert parent.stdout.read() == b""  # both have closed it: one is dead, the other beyond its fork
+        assert parent.wait(30) == -9
+        journal = Journal(path)
+        assert claim(journal) is Claim.UNFINISHED
+        journal.release(*CALL)
+        journal.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -13,11 +13,12 @@ import pytest
 
 from agentkit.runtime.bus.local import LocalBus
 from agentkit.runtime.config import ServerConfig
+from agentkit.runtime.console.sessions import ConsoleSessions
 from agentkit.runtime.engine.local import LocalEngine
-from agentkit.runtime.ids import hashed
+from agentkit.runtime.ids import hashed, new_id
 from agentkit.runtime.open import open_models
 from agentkit.runtime.platform import Platform
-from agentkit.runtime.records import ConsoleSessionRecord
+from agentkit.runtime.records import ConsoleSessionRecord, KeyRecord
 from agentkit.runtime.server import create_app
 from agentkit.runtime.store.blobs import Blobs
 from agentkit.runtime.store.sqlite import SqliteStore
@@ -204,6 +205,22 @@ async def test_a_session_that_is_not_used_for_twelve_hours_is_over(tmp_path: Pat
         assert await status(client, CONSOLE) == 401
         clock.go(hours=-1)  # over is over only by the clock: nothing was written
         assert await status(client, CONSOLE) == 200
+
+
+async def test_to_look_whether_a_session_counts_still_does_not_prolong_it(tmp_path: Path) -> None:
+    clock = Clock()
+    store = SqliteStore(tmp_path / "a.db", clock=clock, synchronous="OFF")
+    await store.open()
+    try:
+        await store.write(lambda tx: tx.insert(KeyRecord(id=new_id(), sha256=hashed(KEY), owner="local", name="ann")))
+        sessions = ConsoleSessions(store)
+        token, _ = await sessions.begin(KEY)
+        clock.go(hours=11)
+        assert await sessions.key_of(token, is_use=False)
+        clock.go(hours=1)
+        assert await sessions.key_of(token, is_use=False) is None
+    finally:
+        await store.close()
 
 
 async def test_a_session_outlives_the_server_and_what_is_over_is_swept(tmp_path: Path) -> None:

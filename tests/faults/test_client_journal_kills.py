@@ -49,7 +49,7 @@ def test_the_next_process_with_the_journal_pays_as_often_as_promised(
             if was_paid:
                 agent.answer(asked.resource_id, "paid")
             else:
-                agent.approve(asked.resource_id)
+                agent.approve(asked.resource_id, arguments_hash=asked.arguments_hash)
             result = agent.resume(when_parked="return").result()
     assert (result.outcome, result.text) == ("completed", "Paid.")
     paid = paying.payments(ledger)

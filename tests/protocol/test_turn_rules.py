@@ -88,6 +88,14 @@ def test_an_approval_that_is_not_taken_leaves_the_call_to_people(error: Exceptio
     assert emits(effects, "asked") and machine.state is TurnState.PARKED
 
 
+def test_nothing_is_allowed_while_the_run_is_being_stopped() -> None:
+    machine = ruled()
+    says(machine, "chats", waits(question()))
+    machine.stop()
+    assert not only(machine.judged("q1", needs_person=False), Allow)
+    assert [each.id for each in only(machine.stop_failed(ConnectError("cut")), Allow)] == ["q1"]  # the run goes on
+
+
 def test_a_person_who_was_first_is_no_fault_and_what_they_said_is_fetched() -> None:
     machine = ruled()
     says(machine, "chats", waits(question()))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentkit.errors import ConfigError
+from agentkit.runtime.binding import Binder
 from agentkit.runtime.open import open_platform
+from agentkit.runtime.plan import Rebind
+from agentkit.runtime.ports import Reading
+from agentkit.runtime.records import ChatRecord
 from agentkit.testing import call
+from agentkit.wire import AgentTool
+from tests.runtime.bench_executor import BenchExecutor, bench_tool
 from tests.runtime.playing import OWNER, client_tool, playing, texts
 
 
@@ -54,3 +61,25 @@ async def test_an_agent_in_code_that_is_none_is_a_config_error_that_names_it(def
     with pytest.raises(ConfigError, match="agent 'acme/a'"):
         async with open_platform(environ={}, agents={"acme/a": definition}):
             pass
+
+
+async def test_tools_that_are_bound_too_late_do_not_change_what_a_person_is_asked_about() -> None:
+    class Moved(BenchExecutor):
+        async def bind(self, tool: AgentTool, *, owner: str) -> Sequence[AgentTool]:
+            return [tool.model_copy(update={"description": "moved"})]
+
+    async with playing(call("work", {"do": "pay"}), "paid", tools=[bench_tool(require_approval=True)]) as play:
+        play.platform._loop._binder = Binder((Moved(),))  # as another process would, to which the tools were stale
+        await play.say()
+        waiting = await play.waits_for("awaiting_approval")
+
+        def row(tx: Reading) -> ChatRecord:
+            chat = tx.get(ChatRecord, str(play.chat_id))
+            assert chat is not None
+            return chat
+
+        before = await play.platform._store.read(row)
+        await play.platform._loop._rebind(Rebind(before.id, OWNER, before.given or before.agent))
+        assert (await play.platform._store.read(row)).agent == before.agent
+        [asked] = (await play.chat())["pending_interrupts"]
+        assert asked["resource_id"] == waiting["id"]

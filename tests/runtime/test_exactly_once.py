@@ -64,7 +64,8 @@ def store(play: Play) -> Any:
 
 
 async def allow(play: Play, question: dict[str, Any], **body: Any) -> None:
-    await play.platform.approvals.invoke(OWNER, question["resource_id"], Decide.parse(body), by=ADA)
+    given = Decide.parse({"arguments_hash": question["arguments_hash"], **body})
+    await play.platform.approvals.invoke(OWNER, question["resource_id"], given, by=ADA)
 
 
 async def quick(call: Execution, desk: ToolDesk) -> Produced:

@@ -11,10 +11,11 @@ import anyio
 import httpx
 import pytest
 
+from agentkit.runtime import streams
 from agentkit.runtime.streams import OpenStreams, Stream, format_for
 from agentkit.testing import gate
 from agentkit.wire import ChatMessageRole
-from tests.runtime.serving import BARE, LINES, RawStream, Served, events, in_process, message, served
+from tests.runtime.serving import BARE, KEY, LINES, RawStream, Served, events, in_process, message, served
 
 ODD = "naïve \N{LINE SEPARATOR}\N{NEXT LINE}\v 🦆"
 
@@ -63,6 +64,29 @@ def test_a_stream_answers_at_once_though_the_idle_snapshot_waits() -> None:
         with _lines(server, chat_id) as stream:
             stream.connection.settimeout(0.4)  # the snapshot comes after 0.5 s
             assert stream.chunk() == b'{"type":"heartbeat"}\n'
+
+
+@pytest.mark.parametrize("path", ["/interrupts/stream", "/chats/{chat_id}/stream"], ids=["inbox", "chat"])
+def test_a_stream_ends_in_good_order_with_the_key_that_opened_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "RECHECK_SECONDS", 0.05)
+    with served("one", keys=[KEY]) as server:
+        mine = {**BARE, "Authorization": f"Bearer {KEY}"}
+        made = httpx.post(f"{server.url}/apikeys", json={"name": "ann"}, headers=mine).json()
+        begun = httpx.post(f"{server.url}/agents/run", json=message(), headers=mine).json()
+        path = path.format(chat_id=begun["assistant_message"]["chat_id"])
+        accepts = {"Accept": "application/x-ndjson"}
+        with (
+            RawStream.open(server.port, path, **accepts, Authorization=f"Bearer {made['key']}") as theirs,
+            RawStream.open(server.port, path, **accepts, Authorization=f"Bearer {KEY}") as ours,
+        ):
+            assert (theirs.status, ours.status) == (200, 200)
+            server.wait(server.until_streams(2))
+            assert httpx.delete(f"{server.url}/apikeys/{made['id']}", headers=mine).is_success
+            theirs.chunks_until(lambda chunk: False)  # to its regular end
+            server.wait(server.until_streams(1))
+            chat = httpx.post(f"{server.url}/agents/run", json=message(), headers=mine).json()
+            assert chat["assistant_message"]["id"]
+            assert ours.chunk()
 
 
 @pytest.mark.requirement("stream:error-one-line")

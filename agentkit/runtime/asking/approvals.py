@@ -16,7 +16,7 @@ from agentkit.runtime.ports import Reading, Writing
 from agentkit.runtime.records import ChatRecord, HookCallRecord, InterruptRecord, InvocationRecord, RunRecord
 from agentkit.runtime.service import Service
 from agentkit.runtime.work import Work
-from agentkit.wire import Always, AlwaysAllow, Decide, RejectTool, ResolveInterrupt
+from agentkit.wire import Always, AlwaysAllow, Decide, InterruptStatus, RejectTool, ResolveInterrupt
 
 __all__ = ["Approvals"]
 
@@ -96,9 +96,9 @@ class Approvals(Service):
 
         def change(tx: Writing) -> dict[str, Any]:
             interrupt = tx.get(InterruptRecord, interrupt_id)
-            if interrupt is None:
+            work = Work.of(tx, interrupt.chat_id) if interrupt else None
+            if interrupt is None or work is None or work.chat.owner != owner:
                 raise Fault("not_found", f"interrupt {interrupt_id!r} not found")
-            work = Work.owned(tx, interrupt.chat_id, owner=owner)
             return dto.interrupt(interrupts.resolve(work, interrupt, decision))
 
         return await self._write(change, once=once)
@@ -108,9 +108,8 @@ class Approvals(Service):
 
         def look(tx: Reading) -> list[dict[str, Any]]:
             run = tx.get(RunRecord, run_id)
-            if run is None:
+            if run is None or not _is_owned(tx, run.chat_id, owner):
                 raise Fault("not_found", f"agent run {run_id!r} not found")
-            _owned(tx, run.chat_id, owner)
             return [dto.interrupt(each) for each in tx.find(InterruptRecord, run_id=run.id)]
 
         return await self._store.read(look)
@@ -131,12 +130,24 @@ class Approvals(Service):
                 _check_line(tx, chat_id, work.chat.id, invocation_id)
             if interrupt is None:
                 raise Fault("invalid_transition", f"invocation {invocation_id!r} is not waiting for an approval")
+            _refuse_repetition(interrupt, decision)
             return dto.interrupt(interrupts.resolve(work, interrupt, decision))
 
         return await self._write(change, once=once)
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_repetition(interrupt: InterruptRecord, decision: Decision) -> None:
+    """A yes that names the call alone may be an earlier one, sent again: it does not run a call a second time."""
+    is_asked_anew = interrupts.is_unknown_outcome(interrupt) and interrupt.status is InterruptStatus.PENDING
+    if is_asked_anew and decision.answer is Answer.ALLOW and decision.arguments_hash is None:
+        raise Fault(
+            "conflict",
+            "this call may have run already, and whether it runs again is another question: answer it by its own id, "
+            f"{interrupt.id!r}, or with its `arguments_hash`",
+        )
 
 
 def _chosen(option: Any) -> Always:
@@ -158,9 +169,8 @@ def _check_line(tx: Reading, chat_id: str, called_in: str, invocation_id: str) -
 
 def _call_of(tx: Reading, owner: str, chat_id: str, invocation_id: str) -> InvocationRecord:
     invocation = tx.get(InvocationRecord, invocation_id)
-    if invocation is None:
+    if invocation is None or not _is_owned(tx, invocation.chat_id, owner):
         raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
-    _owned(tx, invocation.chat_id, owner)
     _check_line(tx, chat_id, invocation.chat_id, invocation_id)
     return invocation
 
@@ -168,8 +178,9 @@ def _call_of(tx: Reading, owner: str, chat_id: str, invocation_id: str) -> Invoc
 def _asked_about(tx: Writing, id: str, owner: str) -> tuple[Work, str]:
     """The call, or the moment of a hook, that a person was asked about."""
     row = tx.get(HookCallRecord, id)
-    if row is not None:
-        return Work.owned(tx, row.chat_id, owner=owner), row.id
+    work = Work.of(tx, row.chat_id) if row else None
+    if row is not None and work is not None and work.chat.owner == owner:
+        return work, row.id
     work, invocation = _invocation(tx, id, owner)
     return work, invocation.id
 
@@ -182,8 +193,6 @@ def _invocation(tx: Writing, invocation_id: str, owner: str) -> tuple[Work, Invo
     return Work(tx, chat), invocation
 
 
-def _owned(tx: Reading, chat_id: str, owner: str) -> ChatRecord:
+def _is_owned(tx: Reading, chat_id: str, owner: str) -> bool:
     chat = tx.get(ChatRecord, chat_id)
-    if chat is None or chat.owner != owner:
-        raise Fault("not_found", f"chat {chat_id!r} not found")
-    return chat
+    return chat is not None and chat.owner == owner

@@ -36,7 +36,8 @@ class Approver:
         """Raises Fault `forbidden` where only other groups may answer."""
         if approvers is None or self.may_answer(approvers):
             return
-        raise Fault("forbidden", f"only members of {', '.join(sorted(approvers))} may answer this; {self.name} is none")
+        groups = ", ".join(sorted(approvers))
+        raise Fault("forbidden", f"only members of {groups} may answer this, and {self.name} is not one")
 
 
 def answering(interrupt: InterruptRecord, *, now: str) -> list[str] | None:

@@ -132,7 +132,7 @@ def _refuse_late(interrupt: InterruptRecord, *, now: str) -> None:
             said = f"interrupt {interrupt.id!r} expired at {interrupt.expires_at}: deny"
             raise Fault("already_resolved", said, winner=dto.interrupt(expired))
         return
-    said = interrupt.resolution.value if interrupt.resolution else interrupt.status.value
+    said = (interrupt.decision or interrupt.resolution or interrupt.status).value
     by = f" by {interrupt.resolved_by}" if interrupt.resolved_by else ""
     raise Fault(
         "already_resolved", f"interrupt {interrupt.id!r} was resolved{by}: {said}", winner=dto.interrupt(interrupt)
@@ -159,6 +159,11 @@ def _refuse_senseless(interrupt: InterruptRecord, decision: Decision) -> None:
     is_about_call = reason in (InterruptReason.TOOL_APPROVAL, InterruptReason.HOOK_GATE)
     if decision.arguments is not None and not (is_about_call and answer is Answer.ALLOW):
         raise Fault("invalid_request", "`arguments` edits a call that is allowed; send it with decision allow")
+    if decision.arguments is not None and is_unknown_outcome(interrupt):
+        raise Fault(
+            "invalid_request",
+            "this call may have run already: allow it as it was, so that it is not another one; no `arguments`",
+        )
     if decision.always is not None and reason is InterruptReason.HOOK_GATE:
         raise Fault("invalid_request", "this is a hook's question, which is asked every time; answer allow or deny")
     if decision.always is not None and (reason is not InterruptReason.TOOL_APPROVAL or answer is not Answer.ALLOW):
@@ -167,6 +172,8 @@ def _refuse_senseless(interrupt: InterruptRecord, decision: Decision) -> None:
         raise Fault(
             "invalid_request", "this call may have run already: whether it runs again is asked every time; no `always`"
         )
+    if decision.data is not None and reason is InterruptReason.TOOL_APPROVAL and answer is Answer.ALLOW:
+        raise Fault("invalid_request", "`data` is a result: send it with decision respond; `arguments` edit the call")
     if answer is Answer.RESPOND and reason is InterruptReason.HOOK_GATE:
         raise Fault("invalid_request", "this is a hook's question: it has no result to give; answer allow or deny")
     if answer is Answer.RESPOND and decision.data is None:

@@ -19,6 +19,7 @@ from agentkit.wire import AgentConfig, AgentTool, ApprovalPolicy, ToolType
 __all__ = ["LONGEST_SECONDS", "check", "concerns", "due_times", "policy_of"]
 
 LONGEST_SECONDS: Final = 10 * 366 * 86_400.0  # ten years; far beyond, the moment has no date
+SHORTEST_PAUSE: Final = 1.0  # seconds between two reminders: one at every moment would leave no time for anything else
 LONGEST_GROUP: Final = 200  # characters
 _NEVER_ASKS: Final = "never"
 _INSIDE: Final = re.compile(r"#(/(\$defs|definitions)/.+)?")
@@ -42,7 +43,7 @@ def due_times(policy: ApprovalPolicy, *, now: str) -> dict[str, Any]:
     return {
         "approvers": list(policy.approvers) if policy.approvers is not None else None,
         "expires_at": later(now, policy.timeout) if policy.timeout else None,
-        "remind_seconds": policy.remind or None,
+        "remind_seconds": max(policy.remind, SHORTEST_PAUSE) if policy.remind else None,
         "remind_at": later(now, policy.remind) if policy.remind else None,
         "escalate_at": later(now, policy.escalate) if policy.escalate else None,
         "escalate_to": list(policy.escalate_to) if policy.escalate_to is not None else None,
@@ -87,6 +88,9 @@ def _is_asked_by_its_server(tool: AgentTool) -> bool:
 
 
 def _check_policy(policy: ApprovalPolicy, *, what: str) -> None:
+    for name in policy.model_extra or {}:  # passed over, a mistyped `approvers` would let everybody answer
+        known = ", ".join(ApprovalPolicy.model_fields)
+        raise Fault("validation_error", f"{what} has no {name[:100]!r}; there are {known}")
     for name in ("timeout", "remind", "escalate"):
         seconds = policy.get(name)
         if seconds is not None and not 0 <= seconds <= LONGEST_SECONDS:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from agentkit.runtime import lineage
 from agentkit.runtime.asking.approvers import Approver
-from agentkit.runtime.asking.policies import LONGEST_SECONDS
+from agentkit.runtime.asking.policies import LONGEST_SECONDS, policy_of
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.moments import later, to_come
 from agentkit.runtime.ports import Reading
@@ -25,10 +25,12 @@ from agentkit.wire import Always, AlwaysAllowScope, InterruptReason, InterruptSt
 __all__ = ["Allowed", "add", "allowing", "begins_with", "may_be_added", "options"]
 
 MOST_RULES: Final = 1000  # of one chat
+LONGEST_PREFIX: Final = 2_000  # characters, with its argument's name: every event of the chat has its rules in it
 SHOWN: Final = 60  # characters of a prefix in a label
 HOUR: Final = 3600.0
 _COMMANDS: Final = re.compile(r"[;&|$`><()\r\n\0]")  # what makes a shell do more than it begins with
-_UPWARDS: Final = re.compile(r"(^|[/\\])\.\.([/\\]|$)")
+_UPWARDS: Final = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){2}(?=[/\\?#\s]|%2f|%5c|$)", re.IGNORECASE)
+_HOST: Final = re.compile(r"://[^/?#\s]+\Z")  # ends in the midst of a URL's user, host and port
 _GOES_ON: Final = re.compile(r"[\w.\-@:+%~]")  # after a word: the same name goes on
 _WORD_END: Final = re.compile(r"\w\Z")
 
@@ -41,12 +43,17 @@ class Allowed:
 
 
 def allowing(work: Work, invocation: InvocationRecord) -> Allowed | None:
-    """The rule that this call needs no approval by, now; None where a person has to be asked."""
-    if invocation.name in work.chat.always_allowed_tools:
+    """The rule that this call needs no approval by, now; None where a person has to be asked.
+
+    One that was not given by who has to approve the tool now (another agent's of that name, after a hand-off) is none.
+    """
+    approvers = _approvers(work, invocation.name)
+    if approvers is None and invocation.name in work.chat.always_allowed_tools:
         return Allowed(None)
     for chat, via in _chats(work.tx, work.chat):
         for rule in chat.allow_rules:
-            if rule.get("via", []) == via and _fits(rule, invocation, now=work.tx.now):
+            is_theirs = approvers is None or rule.get("approvers") == approvers
+            if is_theirs and rule.get("via", []) == via and _fits(rule, invocation, now=work.tx.now):
                 return Allowed(rule.get("by"))
     return None
 
@@ -54,9 +61,12 @@ def allowing(work: Work, invocation: InvocationRecord) -> Allowed | None:
 def add(work: Work, invocation: InvocationRecord, always: Always, *, by: Approver) -> None:
     """Allows later calls like this one. Raises Fault `invalid_request` for what is no rule, or does not fit the call.
 
-    The whole tool for as long as the chat is there is an entry of `always_allowed_tools`, as on every server.
+    The whole tool for as long as the chat is there is an entry of `always_allowed_tools`, as on every server, unless
+    only some may approve it.
     """
     rule = _rule(invocation, always, now=work.tx.now)
+    if (approvers := _approvers(work, invocation.name)) is not None:
+        rule["approvers"] = approvers
     if not _fits(rule, invocation, now=work.tx.now):
         raise Fault(
             "invalid_request",
@@ -79,6 +89,8 @@ def options(invocation: InvocationRecord) -> list[dict[str, Any]]:
     found: list[tuple[dict[str, Any], str]] = [({"scope": "exact"}, f"{name} with exactly these arguments")]
     for argument, value in invocation.arguments.items():
         for prefix in _prefixes(value):
+            if len(argument) + len(prefix) > LONGEST_PREFIX:
+                continue
             shown = prefix if len(prefix) <= SHOWN else f"{prefix[:SHOWN]}..."
             option = {"scope": "prefix", "argument": argument, "prefix": prefix}
             found.append((option, f"{name} where {argument} begins with {shown!r}"))
@@ -100,17 +112,33 @@ def begins_with(text: str, prefix: str) -> bool:
     (True, False, False)
     >>> begins_with("/data/a/b", "/data/a"), begins_with("/data/a/../b", "/data/a/"), begins_with("/data.b", "/data")
     (True, False, False)
+    >>> begins_with("https://a.com/b", "https://a.com"), begins_with("https://a.com,@evil.com", "https://a.com")
+    (True, False)
     """
     words = prefix.rstrip()
     if not words or not text.startswith(prefix):
         return False
     rest = text[len(prefix) :]
-    if _COMMANDS.search(words[-1] + rest) or _UPWARDS.search(rest):
+    if _COMMANDS.search(prefix[len(words) - 1 :] + rest) or _climbs(text, prefix, rest):
         return False
+    after = text[len(words) :]
+    if after and _HOST.search(words) and after[0] not in "/?#":  # what follows may make it another host's
+        return after[0] == " " and " " in words.strip()  # the next word of a command
     return not (_WORD_END.search(prefix) and _GOES_ON.match(rest))
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _approvers(work: Work, tool_name: str) -> list[str] | None:
+    """The groups that approve the tool's calls; None: whoever may approve."""
+    tool = next((each for each in work.chat.agent.tools or () if each.name == tool_name), None)
+    return policy_of(work.chat.agent, tool).approvers
+
+
+def _climbs(text: str, prefix: str, rest: str) -> bool:
+    """Whether the text goes further up than the prefix, plainly or percent-encoded."""
+    return bool(_UPWARDS.search(rest)) or len(_UPWARDS.findall(text)) > len(_UPWARDS.findall(prefix))
 
 
 def _chats(tx: Reading, chat: ChatRecord) -> Iterator[tuple[ChatRecord, list[str]]]:
@@ -147,6 +175,8 @@ def _rule(invocation: InvocationRecord, always: Always, *, now: str) -> dict[str
             pass
         case AlwaysAllowScope.EXACT:
             rule["arguments_hash"] = invocation.arguments_hash
+        case AlwaysAllowScope.PREFIX if len(always.argument or "") + len(always.prefix or "") > LONGEST_PREFIX:
+            raise Fault("invalid_request", f"always: the prefix has more than {LONGEST_PREFIX} characters; take a part")
         case AlwaysAllowScope.PREFIX if always.argument and always.prefix:
             rule |= {"argument": always.argument, "prefix": always.prefix}
         case AlwaysAllowScope.PREFIX:

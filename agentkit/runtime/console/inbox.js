@@ -180,7 +180,8 @@ export class Inbox {
 }
 
 function past(question) {
-  const { meta, resolved_at: at, note } = question;
+  const { meta, resolved_at: at, note, edited_from: before, resolved_data: data } = question;
+  const given = before && data ? data : meta.arguments;
   return h(
     "li",
     { testid: "history-row", data: { id: question.id } },
@@ -188,7 +189,7 @@ function past(question) {
     h(
       "span",
       { class: "args" },
-      ...(meta.arguments ? brief(meta.arguments) : brief(String(meta.question ?? meta.message ?? ""))),
+      ...(given ? brief(given) : brief(String(meta.question ?? meta.message ?? ""))),
     ),
     h("span", { class: "done", text: outcome(question) + (note ? ` \u201c${note}\u201d` : "") }),
     at ? ago(h("time", { class: "muted" }), at) : null,

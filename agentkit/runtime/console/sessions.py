@@ -49,8 +49,8 @@ class ConsoleSessions(Service):
 
         return token, await self._write(change)
 
-    async def key_of(self, token: str) -> KeyRecord | None:
-        """The key behind a token; None where the session is over, or the key counts no more."""
+    async def key_of(self, token: str, *, is_use: bool = True) -> KeyRecord | None:
+        """The key behind a token; None where the session is over, or the key counts no more. A use prolongs it."""
         id = hashed(token)
 
         def look(tx: Reading) -> tuple[KeyRecord | None, bool]:
@@ -61,7 +61,7 @@ class ConsoleSessions(Service):
             return (key, _is_stale(session, tx.now)) if key and counts(key, tx.now) else (None, False)
 
         key, is_stale = await self._store.read(look)
-        if is_stale:
+        if is_stale and is_use:
             await self._write(lambda tx: _renew(tx, id))
         return key
 

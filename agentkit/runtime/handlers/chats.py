@@ -62,7 +62,9 @@ async def submit_tool_result(asked: Asked) -> Any:
     token = asked.request.query_params.get("token")
     if token is not None:
         return await asked.platform.chats.call_back(asked["invocation_id"], asked.body, token=token)
-    return await asked.platform.chats.submit_result(asked.owner, asked["invocation_id"], asked.body, once=asked.once)
+    return await asked.platform.chats.submit_result(
+        asked.owner, asked["invocation_id"], asked.body, by=asked.approver.name, once=asked.once
+    )
 
 
 @routes.on(api.UNKNOWN_OUTCOME)

@@ -237,8 +237,9 @@ def _suspend(work: Work, row: HookCallRecord, response: HookResponse) -> Interru
     call = work.tx.get(InvocationRecord, row.resource_id)
     told: dict[str, Any] = {"hook_call_id": row.id, "event": row.event.value, "reason": response.reason}
     if call is not None:
-        arguments = response.override if row.event is HookEvent.AGENT_TOOL_CALL and response.override else None
-        told |= {"tool_invocation_id": call.id, "tool_name": call.name, "arguments": arguments or _told(row)}
+        is_changed = row.event is HookEvent.AGENT_TOOL_CALL and response.override is not None
+        arguments = response.override if is_changed else _told(row)
+        told |= {"tool_invocation_id": call.id, "tool_name": call.name, "arguments": arguments}
     is_gate = row.hook.type == HookHandlerType.GATE
     if is_gate:
         told["default_resolution"] = default_of(row.hook).value

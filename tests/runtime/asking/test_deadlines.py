@@ -9,6 +9,7 @@ import pytest
 
 from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import InterruptRecord
 from agentkit.testing import call
@@ -61,6 +62,14 @@ async def test_a_reminder_is_counted_and_the_next_one_set() -> None:
         assert (now["reminders"], now["status"]) == (1, "pending")
         assert now["remind_at"] > asked["remind_at"]  # an hour from now
         assert (await play.chat())["status"] == "awaiting_input"
+
+
+async def test_reminders_leave_time_for_other_things() -> None:
+    async with asking(tools=[{**paying(), "approval": {"remind": 1e-7}}]) as (play, asked):
+        now = await changed(play, {**asked, "reminders": 0})
+        record = await row(play, asked)
+        assert now["reminders"] >= 1
+        assert record.remind_at == later(record.updated_at, 1.0)
 
 
 async def test_reminders_that_were_missed_count_once() -> None:

@@ -123,6 +123,9 @@ async def test_a_server_side_call_that_is_responded_to_runs_nothing() -> None:
         pytest.param("conflict", {"decision": "deny", "arguments_hash": "0" * 64}, "read it again", id="hash-deny"),
         pytest.param("invalid_request", {"decision": "maybe"}, "allow, deny or respond", id="unknown"),
         pytest.param("invalid_request", {"decision": "respond"}, "needs `data`", id="respond-nothing"),
+        pytest.param(
+            "invalid_request", {"decision": "allow", "data": "it is 5"}, "with decision respond", id="allow-data"
+        ),
         pytest.param("invalid_request", {"decision": "deny", "arguments": {"q": "x"}}, "allowed", id="edit-deny"),
         pytest.param("invalid_request", {"decision": "respond", "data": "x", "arguments": {}}, "allowed", id="edit"),
         pytest.param("invalid_request", {"decision": "deny", "always": {}}, "`always` goes", id="always-deny"),

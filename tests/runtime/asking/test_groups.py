@@ -142,3 +142,17 @@ async def test_a_policy_that_is_none_is_400_with_the_message() -> None:
         body["agent_config"] = {**body["agent_config"], "tools": [wrong]}
         refused = await desk.client.post("/agents/run", json=body, headers=bearing(KEY))
         assert refused.status_code in (400, 422) and "look-around" in refused.json()["detail"]
+
+
+async def test_a_widget_that_is_answered_with_the_calls_result_says_whose_key_it_was() -> None:
+    sure = {"type": "ui", "title": "Sure?", "actions": [{"label": "Go", "action": {"type": "go"}}], "interactive": True}
+    async with in_process(call("widget", sure), "thanks", keys=[KEY]) as desk:
+        begun = await desk.client.post("/agents/run", json=message(), headers=bearing(KEY))
+        chat = await desk.until(begun.json()["assistant_message"]["chat_id"], "awaiting_input")
+        [asked] = chat["pending_interrupts"]
+        ann = await key_of(desk, "ann")
+        body = {"action": {"type": "go"}, "form_data": {}}
+        given = await answer(desk, f"/tools/{asked['resource_id']}", ann, body)
+        assert given.status_code == 200, given.text
+        found = await desk.client.get(f"/interrupts/{asked['id']}", headers=bearing(ann))
+        assert (found.json()["decision"], found.json()["resolved_by"]) == ("responded", "ann")

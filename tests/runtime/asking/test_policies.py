@@ -105,6 +105,7 @@ async def test_a_judged_question_says_so_for_the_client_that_has_the_rule() -> N
         pytest.param({"remind": 1e12}, "approval.remind is a number of seconds", id="too-long"),
         pytest.param({"escalate": 5}, "escalate needs escalate_to", id="to-whom"),
         pytest.param({"escalate": float("nan"), "escalate_to": ["a"]}, "number of seconds", id="nan"),
+        pytest.param({"approver": ["finance"]}, "has no 'approver'; there are when, judged, approvers", id="unknown"),
         pytest.param({"approvers": []}, "nobody may answer", id="nobody"),
         pytest.param({"approvers": ["a", " "]}, "is no group", id="blank-group"),
         pytest.param({"approvers": ["a "]}, "is no group", id="blank-around"),

@@ -100,6 +100,21 @@ async def test_a_rule_allows_what_it_says_and_no_more(always: dict[str, Any], la
         pytest.param("https://a.example.evil.org/", "https://a.example", False, id="site-longer"),
         pytest.param("https://a.example@evil.org/", "https://a.example", False, id="site-as-user"),
         pytest.param("https://a.example:80@evil.org/", "https://a.example", False, id="site-as-password"),
+        *[
+            pytest.param(f"https://a.example{sign}@evil.org/", "https://a.example", False, id=f"site-user-{ord(sign)}")
+            for sign in "!,*'=\\ "
+        ],
+        pytest.param("https://a.example:80@evil.org/", "https://a.example:", False, id="site-port-as-password"),
+        pytest.param("https://a.example @evil.org/", "https://a.example ", False, id="site-and-a-blank"),
+        pytest.param("https://a.example?q=1", "https://a.example", True, id="site-query"),
+        pytest.param("https://a.example", "https://a.example", True, id="site-alone"),
+        pytest.param("curl https://a.example -I", "curl https://a.example", True, id="site-in-a-command"),
+        pytest.param("curl https://a.example!@evil.org", "curl https://a.example", False, id="site-user-in-a-command"),
+        pytest.param("https://a.example/v1/%2e%2E/x", "https://a.example/v1/", False, id="site-up-encoded"),
+        pytest.param("https://a.example/v1/..%2fx", "https://a.example/v1/", False, id="site-up-slash-encoded"),
+        pytest.param("https://a.example/v1/..?x", "https://a.example/v1/", False, id="site-up-before-query"),
+        pytest.param("/data/../etc", "/data/.", False, id="folder-up-begun-by-the-prefix"),
+        pytest.param("git log\nrm -rf /", "git log\n", False, id="line-ended-by-the-prefix"),
         pytest.param("/data/a/b.txt", "/data/a/", True, id="folder"),
         pytest.param("/data/a/../../etc", "/data/a/", False, id="folder-up"),
         pytest.param("/data/a/..", "/data/a", False, id="folder-up-at-end"),
@@ -118,6 +133,9 @@ def test_a_prefix_is_of_whole_words_and_nothing_follows_that_a_shell_acts_on(
         pytest.param({"scope": "folder"}, "tool, exact or prefix", id="unknown-scope"),
         pytest.param({"scope": "prefix"}, "needs `argument`", id="prefix-of-nothing"),
         pytest.param({"scope": "prefix", "argument": "command", "prefix": ""}, "needs `argument`", id="prefix-empty"),
+        pytest.param(
+            {"scope": "prefix", "argument": "command", "prefix": "g" * 3000}, "more than 2000", id="prefix-too-long"
+        ),
         pytest.param({"argument": "command", "prefix": "git"}, "go with the scope", id="prefix-without-scope"),
         pytest.param({"scope": "prefix", "argument": "command", "prefix": "gi"}, "this very call", id="half-a-word"),
         pytest.param({"scope": "prefix", "argument": "times", "prefix": "1"}, "this very call", id="no-text"),
@@ -230,7 +248,7 @@ async def test_options_are_rules_that_would_allow_the_call_and_can_be_taken() ->
         assert options[1]["label"] == "run where command begins with 'git push'"
         with pytest.raises(Fault, match="has no invocation"):
             await approvals.always_allow_options(OWNER, "another", asked["resource_id"])
-        with pytest.raises(Fault, match="not found"):
+        with pytest.raises(Fault, match="has no invocation"):
             await approvals.always_allow_options("somebody", chat_id, asked["resource_id"])
         await invoke(play, asked, ANN, always=options[1]["option"])
         assert await approvals.always_allow_options(OWNER, chat_id, asked["resource_id"]) == []

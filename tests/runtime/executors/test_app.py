@@ -389,7 +389,8 @@ async def test_a_task_that_was_lost_is_made_again_where_a_person_wants_that_by_t
         await play.end(first, kind="lost", error="the worker died")
         (asked,) = (await play.until(lambda chat: chat["status"] == "awaiting_input"))["pending_interrupts"]
         assert asked["meta"]["why"] == "the worker died"
-        await play.platform.approvals.invoke(OWNER, asked["resource_id"], Decide(), by=ADA)
+        shown = Decide(arguments_hash=asked["arguments_hash"])
+        await play.platform.approvals.invoke(OWNER, asked["resource_id"], shown, by=ADA)
         second = await play.take()
         assert second.task_id != first.task_id
         assert second.idempotency_key and second.idempotency_key == first.idempotency_key

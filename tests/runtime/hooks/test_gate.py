@@ -143,6 +143,19 @@ async def test_stopping_the_run_withdraws_the_question() -> None:
         assert late.value.code == "already_resolved"
 
 
+async def test_a_person_sees_that_a_webhook_took_every_argument_away() -> None:
+    tool = client_tool()
+    tool["client"]["input_schema"].pop("required")
+    with listening({"decision": "suspend", "override": {}}) as listener:
+        options: Any = {"allow_hosts": LOOPBACK, "tools": [tool], "hooks": [hook("agent.tool_call", listener)]}
+        async with playing(LOOK, "Done.", **options) as play:
+            await play.say()
+            interrupt = await asked(play)
+            await resolve(play, interrupt, "allow")
+            waiting = await play.waits_for("awaiting_input")
+            assert waiting["function"]["arguments"] == {} == interrupt["meta"]["arguments"]
+
+
 @pytest.mark.parametrize("event", ["agent.tool_call", "agent.tool_result"])
 async def test_a_webhook_may_have_a_person_decide_about_what_it_put_in(event: str) -> None:
     override: Any = {"q": "b"} if event == "agent.tool_call" else "a [redacted]"

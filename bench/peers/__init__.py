@@ -1,0 +1,1 @@
+"""One pending approval, played with each library by the same steps: see `bench.double_resume`."""
