@@ -50,8 +50,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 # -- the thorough run ----------------------------------------------------------------------------------------------
-# What starts processes all the time is `heavy`: it runs without trio unless `--thorough` asks for it too. Trio behind a
-# socket is the thorough run's for every test: a client on trio and a server behind a socket are met apart anyway.
+# What starts processes all the time, or asks the same of the event loop as others do, is `heavy`: it runs without trio
+# unless `--thorough` asks for it too. Trio behind a socket is the thorough run's for every test: a client on trio and a
+# server behind a socket are met apart anyway.
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,6 +35,8 @@ from agentkit.protocol.retry import RetryPolicy
 from tests.client.hostile import HEARTBEAT, Bad, Hostile, Request, Wire, accepted, chat, event, hostile, message
 from tests.client.ways import AGENT, client_of, play
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 RECORD = {"id": "a1", "name": "assistant", "namespace": "acme"}
 Meet = Callable[..., tuple[Any, Hostile]]
 

@@ -13,6 +13,8 @@ from agentkit import parse_status
 from tests.client.hostile import Wire
 from tests.client.tasking import DONE, HEARTBEAT, QUEUED, RUNNING, Platform, meeting, partial
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 STATES = [
     QUEUED,
     RUNNING,

@@ -48,6 +48,8 @@ from agentkit.protocol.retry import RetryPolicy
 from tests.client.hostile import Hostile, Request, Wire, hostile
 from tests.client.tasking import DONE, HEARTBEAT, QUEUED, RUNNING, Platform, meeting, partial, problem, told_as
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PARAMS: dict[str, Any] = {"app": "acme/echo", "input": {"text": "hi"}, "infra": "cloud", "variant": "default"}
 FAST: dict[str, Any] = {"reconnect_delay_ms": 1}
 

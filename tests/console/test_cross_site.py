@@ -10,6 +10,8 @@ from agentkit.runtime.config import ServerConfig
 from tests.console.signing import CONSOLE, ORIGIN, PAGE, sign_in, status
 from tests.runtime.serving import BARE, KEY, in_process
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 ELSEWHERE = [
     "https://evil.example",
     "null",

@@ -12,6 +12,8 @@ from agentkit.runtime.config import ServerConfig
 from agentkit.runtime.console.pages import pages
 from tests.runtime.serving import KEY, RawStream, Served, in_process, served
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PATHS = ["/console", "/console/", "/console/inbox", "/console/chats/c1", "/v1/console/tasks"]
 SENT = {
     "x-content-type-options": "nosniff",

@@ -25,6 +25,8 @@ from agentkit.runtime.store.sqlite import SqliteStore
 from tests.console.signing import CONSOLE, NAME, PAGE, sign_in, status
 from tests.runtime.serving import BARE, KEY, Desk, in_process
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 BEARER = {"Authorization": f"Bearer {KEY}", **BARE}
 
 

@@ -39,6 +39,7 @@ def test_every_turn_ends_as_its_run_did(chunk: int) -> None:
     assert set(outcomes) == {"completed", "failed", "canceled", "rejected", "parked"}
 
 
+@pytest.mark.timeout(90)  # every line of the machine is watched
 def test_random_turns_visit_every_cell_of_the_tables() -> None:
     seen: set[turn_spy.Cell] = set()
     with turn_spy.watching(seen):

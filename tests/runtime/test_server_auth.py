@@ -15,6 +15,8 @@ from agentkit.runtime.open import open_platform
 from agentkit.runtime.server import create_app
 from tests.runtime.serving import BARE, KEY, Desk, in_process, message, served
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PAGE = "https://evil.example"
 ALLOWED = "https://desk.example"
 

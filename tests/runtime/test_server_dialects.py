@@ -16,6 +16,8 @@ from agentkit.runtime.ports import ModelProvider
 from agentkit.runtime.routes import Asked, Routes
 from tests.runtime.serving import AGENT, BARE, in_process, message
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 
 class Failing:
     """Models of which none can be had."""

@@ -20,6 +20,8 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.multipart import Field, parse
 from tests.runtime.serving import BARE, KEY, Desk, Served, in_process, served
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 BYTES = bytes(range(256)) * 20
 
 

@@ -22,6 +22,8 @@ from agentkit.runtime.store.sqlite import SqliteStore
 from agentkit.testing import Scripted, call
 from tests.runtime.serving import AGENT, BARE, WEATHER, Desk, in_process, message
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 ONCE = {**BARE, "Idempotency-Key": "k-1"}
 GUARDED = {**WEATHER, "require_approval": True}
 

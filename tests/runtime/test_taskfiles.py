@@ -14,6 +14,8 @@ from agentkit.errors import AppError
 from agentkit.runtime.ports import LocalFile
 from tests.runtime.deploying import OWNER, Shop, deploying
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 

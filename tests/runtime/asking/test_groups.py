@@ -13,6 +13,8 @@ from agentkit.testing import call
 from tests.runtime.playing import client_tool
 from tests.runtime.serving import BARE, KEY, Desk, in_process, message
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PAY = {**client_tool("pay", approval=True), "approval": {"approvers": ["finance"]}}
 
 

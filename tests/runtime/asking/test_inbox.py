@@ -21,6 +21,8 @@ from agentkit.wire import CursorListRequest, Decide, InterruptStatus, RejectTool
 from tests.runtime.playing import ANN, OWNER, Play, client_tool, playing
 from tests.runtime.serving import AGENT, BARE, KEY, LINES, RawStream, in_process, message, served
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PAY, SHIP = client_tool("pay", approval=True), client_tool("ship", approval=True)
 PAYING = {**AGENT, "tools": [PAY]}
 FINANCE = {**PAY, "approval": {"approvers": ["finance"]}}

@@ -15,6 +15,8 @@ from agentkit.wire import AgentConfig, AgentTool, ApprovalPolicy
 from tests.runtime.asking.asked import asking, invoke, paying, question
 from tests.runtime.playing import invocations, playing
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 AMOUNT = {"type": "object", "properties": {"amount": {"type": "number"}, "to": {"type": "string"}}}
 LARGE = {"properties": {"amount": {"minimum": 100}}}
 

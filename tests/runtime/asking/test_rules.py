@@ -15,6 +15,8 @@ from tests.runtime.asking.asked import LONG_AGO, asking, invoke, question
 from tests.runtime.executors.asking import agent_tool, ask, begun, child
 from tests.runtime.playing import ANN, OWNER, Play, client_tool, invocations, playing
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 RUN = client_tool("run", approval=True)
 RUN["client"] = {
     "input_schema": {

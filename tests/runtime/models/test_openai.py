@@ -23,6 +23,8 @@ from agentkit.runtime.ports import ModelCall, ModelMessage, ModelRequest
 from tests.runtime.models.asking import Said, ask, said, tool
 from tests.runtime.models.completions_server import DONE, Answer, Hangup, Server, Stream, Whole, chunk, event, serving
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 KEY = "sk-test-0123456789abcdef"
 HELLO = ask("hello", model="gpt-x", prompt="Be brief.")
 NO_PAUSE = RetryPolicy(max_attempts=3, first_seconds=0.0, max_wait_seconds=2.0)
