@@ -51,8 +51,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 # -- the thorough run ----------------------------------------------------------------------------------------------
 # What starts processes all the time, or asks the same of the event loop as others do, is `heavy`: it runs without trio
-# unless `--thorough` asks for it too. Trio behind a socket is the thorough run's for every test: a client on trio and a
-# server behind a socket are met apart anyway.
+# unless `--thorough` asks for it too. An async client behind a socket is the thorough run's for most tests: async
+# clients and servers behind sockets are met apart anyway, and together in `ASYNC_BEHIND_SOCKETS`.
+
+ASYNC_BEHIND_SOCKETS = ("test_turns", "test_approvals", "test_interrupts")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,7 +77,8 @@ def _is_thorough(item: pytest.Item) -> bool:
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     chosen = {value for value in parameters.values() if isinstance(value, str)}
     is_heavy = item.get_closest_marker("heavy") is not None
-    return "socket-trio" in chosen or (is_heavy and not chosen.isdisjoint({"trio", "memory-trio"}))
+    is_far = "socket-asyncio" in chosen and item.path.stem not in ASYNC_BEHIND_SOCKETS
+    return is_far or "socket-trio" in chosen or (is_heavy and not chosen.isdisjoint({"trio", "memory-trio"}))
 
 
 # -- no network ----------------------------------------------------------------------------------------------------

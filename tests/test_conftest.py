@@ -72,6 +72,7 @@ def test_reaching_another_machine_fails_the_test_even_when_the_error_is_swallowe
     result.stdout.fnmatch_lines([f"the test tried to {touch}; use a loopback server or respx" for touch in touches])
 
 
+@pytest.mark.thorough
 def test_loopback_and_unix_sockets_are_free_and_invalid_names_do_not_resolve(guarded: pytest.Pytester) -> None:
     result = run(
         guarded,
@@ -97,6 +98,7 @@ def test_loopback_and_unix_sockets_are_free_and_invalid_names_do_not_resolve(gua
     result.assert_outcomes(passed=4)
 
 
+@pytest.mark.thorough
 def test_a_thread_of_ours_left_running_fails_the_test_and_one_that_ends_does_not(guarded: pytest.Pytester) -> None:
     result = run(
         guarded,

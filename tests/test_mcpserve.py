@@ -223,7 +223,10 @@ async def test_who_allowed_a_call_did_not_allow_it_a_second_time(mode: str) -> N
                 await client._transport.send(api.UNKNOWN_OUTCOME.call(died, invocation_id=first.resource_id))
             return mcp_types.ElicitResult(action="accept", content={"allow": True})
 
-        definition = {"core_app": {"ref": "scripted/model"}, "tools": [CAREFUL]}
+        definition = {
+            "core_app": {"ref": "scripted/model"},
+            "tools": [CAREFUL.build()],
+        }  # no handler here: another program runs it
         offer = McpOffer(client, agents=[OfferedAgent("helper", definition, "Helps.")])
         async with Client(offer.server(), mode=mode, elicitation_callback=slow, cache=None) as program:
             await program.call_tool("ask_helper", {"message": "Pay."})

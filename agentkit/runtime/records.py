@@ -65,7 +65,7 @@ __all__ = [
 class Record(BaseModel):
     """What every row has. Times are RFC 3339 text in UTC, set by the store's clock."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
 
     KIND: ClassVar[str]
     INDEX: ClassVar[tuple[str, ...]] = ()
@@ -83,7 +83,7 @@ class Record(BaseModel):
 class RunAgent(BaseModel):
     """The agent that came with a message, by the fields of the chat that it takes over."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="ignore", frozen=True)
 
     agent: AgentConfig
     given: AgentConfig | None = None

@@ -62,6 +62,7 @@ async def test_an_agent_in_python_is_served_with_its_tools_over_stdio(console: C
 
 
 @pytest.mark.asyncio_only
+@pytest.mark.thorough
 async def test_a_file_and_a_stored_agent_are_served_too(console: Console, there: Console) -> None:
     (console.folder / "helper.json").write_text(json.dumps({"core_app": {"ref": "offline/extract"}}))
     async with over_stdio(console, "--agent", "helper.json") as client:

@@ -22,6 +22,8 @@ from tests.client.hostile import Hostile, Request, Wire, hostile
 from tests.client.tasking import DONE, RUNNING, Platform, meeting, problem
 from tests.client.ways import QUICK
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 Meet = Callable[..., tuple[Any, Hostile]]
 
 

@@ -21,6 +21,8 @@ from agentkit.wire import FileRecord
 from tests.client.hostile import Hostile, Request, Wire
 from tests.client.tasking import DONE, Platform, meeting, problem
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 Meet = Callable[..., tuple[Any, Hostile]]
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 32
 

@@ -14,6 +14,8 @@ from agentkit.errors import ConfigError, NotFoundError
 from tests.client.conftest import Home
 from tests.client.ways import AGENT, play
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 32
 
 

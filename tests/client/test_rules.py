@@ -11,6 +11,8 @@ from agentkit.testing import Scripted, call
 from tests.client.conftest import Home
 from tests.client.ways import play
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 CHEAP, DEAR = call("pay", {"to": "Ann", "amount": 5}), call("pay", {"to": "Ann", "amount": 500})
 
 

@@ -21,6 +21,8 @@ from agentkit.errors import TaskFailedError
 from tests.client.hostile import Hostile, Request, Wire
 from tests.client.tasking import DONE, RUNNING, Platform, meeting
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 Meet = Callable[..., tuple[Any, Hostile]]
 
 

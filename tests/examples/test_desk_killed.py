@@ -45,6 +45,7 @@ def test_killed_at_random_points_it_ends_like_an_uninterrupted_run(
         ("ledger", "Ledger", "finished", "after"),
     ],
 )
+@pytest.mark.thorough
 def test_killed_between_a_step_and_its_note_the_step_counts_once(
     finished: DeskFolder, desk: DeskFolder, module: str, name: str, method: str, when: str
 ) -> None:

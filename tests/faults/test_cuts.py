@@ -69,6 +69,7 @@ def test_a_turn_cut_at_any_line_of_its_stream_ends_well_and_does_everything_once
 @pytest.mark.requirement("turn:reconnect")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("script", "is_known"), KINDS)
+@pytest.mark.thorough
 async def test_an_async_turn_cut_at_any_line_of_its_stream_ends_well_and_does_everything_once(
     server: Served, tmp_path: Path, script: str, is_known: bool
 ) -> None:

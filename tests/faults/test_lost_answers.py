@@ -162,6 +162,7 @@ def test_what_gets_lost_on_the_way_is_neither_lost_nor_done_twice(
 @pytest.mark.requirement("fault:lost-answers")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("make", TABLE)
+@pytest.mark.thorough
 async def test_what_gets_lost_on_the_way_is_neither_lost_nor_done_twice_async(
     server: Served, tmp_path: Path, make: Callable[[], list[Trial]]
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_link_that_breaks_again_and_again_carries_a_turn_to_its_end(server: Se
 
 @pytest.mark.requirement("fault:cuts")
 @pytest.mark.timeout(60)
+@pytest.mark.thorough
 async def test_a_link_that_breaks_again_and_again_carries_an_async_turn_to_its_end(
     server: Served, tmp_path: Path
 ) -> None:

@@ -279,6 +279,7 @@ anyio.run(main)
 
 @SLOW
 @pytest.mark.asyncio_only
+@pytest.mark.thorough
 async def test_an_environment_that_a_killed_server_left_half_way_is_made_anew(tmp_path: Path, index: Path) -> None:
     files, mark = sleeper(tmp_path)
     app, place = write_app(tmp_path / "app", files), tmp_path / "environments"

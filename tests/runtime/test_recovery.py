@@ -359,6 +359,7 @@ def test_a_killed_server_loses_no_task_and_runs_none_twice_that_may_not(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.thorough
 def test_over_many_deaths_each_accepted_task_comes_to_its_end(tmp_path: Path, apps: Path) -> None:
     seed = int(os.environ.get("AGENTKIT_SEED", random.randrange(1 << 32)))
     print(f"AGENTKIT_SEED={seed}")

@@ -17,6 +17,8 @@ from tests.runtime.asking.asked import ASK, LONG_AGO, aged, asking, paying, reso
 from tests.runtime.executors.asking import agent_tool, ask, child, parked_below
 from tests.runtime.playing import Play, invocations, playing
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 POLICY = {
     "approvers": ["finance"],
     "timeout": 86_400,

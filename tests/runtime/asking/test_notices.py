@@ -23,6 +23,8 @@ from agentkit.wire import Decide, RejectTool
 from tests.runtime.hooks.listening import HANG, Listener, listening
 from tests.runtime.playing import ANN, OWNER, Play, client_tool, playing
 
+pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the event loop
+
 PAY = client_tool("pay", approval=True)
 ASK = call("pay", {"q": "ten"})
 SECRET = "whsec-5d1f"

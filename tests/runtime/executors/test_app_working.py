@@ -371,6 +371,7 @@ def test_a_killed_server_settles_each_call_by_the_fate_of_its_task(apps: Path, t
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.thorough
 def test_over_many_deaths_each_call_has_one_task_and_one_end(apps: Path, tmp_path: Path) -> None:
     seed = int(os.environ.get("AGENTKIT_SEED", random.randrange(1 << 32)))
     print(f"AGENTKIT_SEED={seed}")
