@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 HISTORIES ?= 1000000
 TASKS ?= 2000
 RUNS ?= 1000
-WORKERS ?= auto
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1 )))# a test in four waits
 ARGS ?=
 
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV

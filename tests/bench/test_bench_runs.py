@@ -55,6 +55,7 @@ def test_the_machine_is_named(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.thorough
 def test_one_group_of_rows_can_be_asked_for_as_a_table() -> None:
     done = bench("--quick", "--rows", "import")
     assert done.returncode == 0, done.stderr
