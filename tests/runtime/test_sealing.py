@@ -23,7 +23,9 @@ OLD, NEW = SecretKey(b"o" * 32), SecretKey(b"n" * 32)
 def test_what_is_sealed_opens_and_never_looks_the_same_twice(value: str) -> None:
     sealer = Sealer([OLD])
     one, two = sealer.seal(value, row=ROW), sealer.seal(value, row=ROW)
-    assert one != two and value.encode("utf-8", "surrogatepass") not in base64.urlsafe_b64decode(one.split(".")[2])
+    assert one != two
+    if len(plain := value.encode("utf-8", "surrogatepass")) > 4:  # a single letter is in one of nine random texts
+        assert plain not in base64.urlsafe_b64decode(one.split(".")[2])
     assert sealer.open(one, row=ROW) == sealer.open(two, row=ROW) == value
 
 
