@@ -7,6 +7,8 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from agentkit.filelocks import try_lock
+
 __all__ = ["alone_with"]
 
 
@@ -16,8 +18,6 @@ def alone_with(db: str) -> Generator[bool]:
     if db == ":memory:" or sys.platform == "win32":
         yield True
         return
-    import fcntl  # not on Windows
-
     try:
         file = os.fdopen(os.open(f"{db}.lock", os.O_RDWR | os.O_CREAT, 0o600), "ab")  # held open as long as the lock
     except OSError:
@@ -25,8 +25,7 @@ def alone_with(db: str) -> Generator[bool]:
         return
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = try_lock(file.fileno())
         except OSError:
-            yield False
-        else:
-            yield True
+            is_alone = True  # a file system without locks
+        yield is_alone

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from agentkit.filelocks import create_locked, try_lock
+
 __all__ = ["scratch_folder"]
 
 PREFIX: Final = "agentkit-run-"
@@ -27,24 +29,11 @@ def scratch_folder() -> Generator[Path]:
     """While entered, the folder is there, for this user alone. First removes those of commands that were killed."""
     _sweep(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
-        held = _lock(Path(name))
+        held = create_locked(Path(name, LOCK))
         try:
             yield Path(name)
         finally:
-            if held is not None:
-                os.close(held)
-
-
-def _lock(folder: Path) -> int | None:
-    """Locks the folder; None where there are no such locks. The file has its name only once it is locked."""
-    if sys.platform == "win32":
-        return None
-    import fcntl  # not on Windows
-
-    held = os.open(folder / f".{LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    os.rename(folder / f".{LOCK}", folder / LOCK)
-    return held
+            os.close(held)
 
 
 def _sweep(parent: Path) -> None:
@@ -60,8 +49,6 @@ def _sweep(parent: Path) -> None:
 
 def _is_left(entry: os.DirEntry[str]) -> bool:
     """Whether it is a folder of ours without an owner."""
-    import fcntl  # not on Windows
-
     found = entry.stat(follow_symlinks=False)
     if not entry.is_dir(follow_symlinks=False) or found.st_uid != os.getuid():
         return False
@@ -70,9 +57,6 @@ def _is_left(entry: os.DirEntry[str]) -> bool:
     except FileNotFoundError:
         return time.time() - found.st_mtime > UNLOCKED_SECONDS
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(lock)
     finally:
         os.close(lock)
-    return True

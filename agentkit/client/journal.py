@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import threading
 import time
 import uuid
@@ -26,6 +25,7 @@ from typing import Final, TypeAlias
 from pydantic import TypeAdapter
 
 from agentkit.errors import UsageError
+from agentkit.filelocks import create_locked, is_locked
 from agentkit.wire import FileRef
 
 __all__ = ["Claim", "Entry", "Journal", "JournalError", "Kept", "journal_of"]
@@ -288,11 +288,8 @@ class _Owner:
             return
         for other in journal.parent.glob(f"{journal.name}.*.live"):
             _is_alive(journal, other.name.rsplit(".", 2)[1])  # removes what the dead left
-        unfinished = journal.parent / f"{journal.name}.{self.id}"
         self._path = _sign(journal, self.id)
-        self._file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _lock(self._file, shared=False)
-        unfinished.rename(self._path)  # it has its name only once it is locked
+        self._file = create_locked(self._path)
         _owners.add(self)
 
     def end(self) -> None:
@@ -356,32 +353,8 @@ def _is_alive(journal: Path | None, owner: str) -> bool:
     """Whether the process that signed so lives. Without a file it does not."""
     if journal is None:
         return False
-    path = _sign(journal, owner)
-    try:
-        probe = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    except OSError:  # too many open files, say: who cannot look must not take the call
+    if is_locked(path := _sign(journal, owner)):
         return True
-    try:
-        _lock(probe, shared=True)  # two who look at the same time do not take each other for its owner
-    except OSError:
-        return True
-    else:
-        with suppress(OSError):
-            path.unlink()
-        return False
-    finally:
-        os.close(probe)
-
-
-def _lock(file: int, *, shared: bool) -> None:
-    """Locks the open file, or raises OSError at once."""
-    if sys.platform == "win32":
-        import msvcrt  # only there
-
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # only there
-
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    with suppress(OSError):
+        path.unlink()
+    return False

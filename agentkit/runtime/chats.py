@@ -16,6 +16,7 @@ from agentkit.runtime.hooks import inquiry
 from agentkit.runtime.hub import Frame, Hub
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.loop import Models
+from agentkit.runtime.owned import owned_chat, owned_invocation
 from agentkit.runtime.ports import Reading, Store, Writing
 from agentkit.runtime.records import (
     BudgetRecord,
@@ -89,11 +90,11 @@ class Chats(Service):
 
     async def get(self, owner: str, chat_id: str) -> dict[str, Any]:
         """GET /chats/{id}, with its messages."""
-        return await self._store.read(lambda tx: dto.chat(tx, _owned(tx, chat_id, owner), with_messages=True))
+        return await self._store.read(lambda tx: dto.chat(tx, owned_chat(tx, chat_id, owner), with_messages=True))
 
     async def status(self, owner: str, chat_id: str) -> dict[str, Any]:
         """GET /chats/{id}/status, as pollers need it."""
-        full_id = (await self._store.read(lambda tx: _owned(tx, chat_id, owner))).id
+        full_id = (await self._store.read(lambda tx: owned_chat(tx, chat_id, owner))).id
         found = await self._hub.status(full_id)
         if found is None:
             raise Fault("not_found", f"chat {chat_id!r} not found")
@@ -101,12 +102,12 @@ class Chats(Service):
 
     async def watch(self, owner: str, chat_id: str, *, after: int | None = None) -> AsyncGenerator[Frame]:
         """GET /chats/{id}/stream. Raises Fault before the first frame where there is no such chat."""
-        chat = await self._store.read(lambda tx: _owned(tx, chat_id, owner))
+        chat = await self._store.read(lambda tx: owned_chat(tx, chat_id, owner))
         return self._hub.watch(chat.id, after=after)
 
     async def cursor(self, owner: str, chat_id: str) -> int:
         """The `seq` of the chat's newest event: `watch(after=...)` it sees exactly what comes behind."""
-        return await self._store.read(lambda tx: tx.event_range(_owned(tx, chat_id, owner).id)[1])
+        return await self._store.read(lambda tx: tx.event_range(owned_chat(tx, chat_id, owner).id)[1])
 
     async def page(self, owner: str, request: CursorListRequest) -> dict[str, Any]:
         """POST /chats/list."""
@@ -118,7 +119,7 @@ class Chats(Service):
         """GET /chats/{id}/messages, newest first."""
 
         def look(tx: Reading) -> dict[str, Any]:
-            chat = _owned(tx, chat_id, owner)
+            chat = owned_chat(tx, chat_id, owner)
             return pages.page(
                 tx, MessageRecord, request, lambda each: dto.message(tx, each), order_by="order", chat_id=chat.id
             )
@@ -127,7 +128,7 @@ class Chats(Service):
 
     async def stop(self, owner: str, chat_id: str) -> None:
         """POST /chats/{id}/stop: what is open, here and below, is closed in one transaction; nothing when idle."""
-        family = await self._store.read(lambda tx: _family(tx, _owned(tx, chat_id, owner).id))
+        family = await self._store.read(lambda tx: _family(tx, owned_chat(tx, chat_id, owner).id))
         said = [draft for each in family if (draft := self._hub.draft(each)) is not None]
 
         def change(tx: Writing) -> None:
@@ -150,7 +151,8 @@ class Chats(Service):
         files = await self._attached(owner, body)
 
         def change(tx: Writing) -> dict[str, Any]:
-            work, invocation = _invocation(tx, invocation_id, owner)
+            chat, invocation = owned_invocation(tx, invocation_id, owner)
+            work = Work(tx, chat)
             return dto.invocation(invocations.submit(work, invocation, body, files=files, by=by))
 
         return await self._write(change, once=once)
@@ -161,7 +163,8 @@ class Chats(Service):
         """POST /tools/{id}/unknown: a client cannot tell what came of its call, so a person is asked."""
 
         def change(tx: Writing) -> dict[str, Any]:
-            work, invocation = _invocation(tx, invocation_id, owner)
+            chat, invocation = owned_invocation(tx, invocation_id, owner)
+            work = Work(tx, chat)
             return dto.invocation(outcomes.report(work, invocation, body))
 
         return await self._write(change, once=once)
@@ -199,13 +202,6 @@ class Chats(Service):
             raise Fault("requirements_not_met", str(error), errors=_requirement(error)) from None
 
 
-def _owned(tx: Reading, chat_id: str, owner: str) -> ChatRecord:
-    chat = tx.get(ChatRecord, chat_id)
-    if chat is None or chat.owner != owner:
-        raise Fault("not_found", f"chat {chat_id!r} not found")
-    return chat
-
-
 def _family(tx: Reading, chat_id: str) -> list[str]:
     """The chat, and those that work for it."""
     return [chat_id, *(each.chat.id for each in lineage.below(tx, chat_id))]
@@ -233,14 +229,6 @@ def _forget(work: Work) -> list[str]:
     tx.cut(chat_id)
     tx.delete(work.chat)
     return deleted
-
-
-def _invocation(tx: Writing, invocation_id: str, owner: str) -> tuple[Work, InvocationRecord]:
-    invocation = tx.get(InvocationRecord, invocation_id)
-    chat = tx.get(ChatRecord, invocation.chat_id) if invocation else None
-    if invocation is None or chat is None or chat.owner != owner:
-        raise Fault("not_found", f"tool invocation {invocation_id!r} not found")
-    return Work(tx, chat), invocation
 
 
 def _requirement(error: ConfigError) -> list[dict[str, Any]]:

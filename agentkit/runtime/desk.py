@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from agentkit.protocol.lines import is_array, is_object
 from agentkit.runtime import lineage, moves, orders, sessions, taskcalls, tasklogs
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import file_id_in
+from agentkit.runtime.here import Here
 from agentkit.runtime.ports import Bus, End, Job, Live, LocalFile, Reading, Source, Store, TaskPart, Ticket, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
 from agentkit.runtime.service import Service
@@ -33,7 +33,7 @@ from agentkit.runtime.tooldesk import PROGRESS
 from agentkit.runtime.workshop import Workshop
 from agentkit.wire import AppSessionStatus, TaskLogType, TaskStatus
 
-__all__ = ["LOGGED", "MAX_ATTEMPTS", "OUTPUT", "Here", "TaskDesk", "end_of"]
+__all__ = ["LOGGED", "MAX_ATTEMPTS", "OUTPUT", "TaskDesk", "end_of"]
 
 logger = logging.getLogger("agentkit.desk")
 
@@ -44,14 +44,6 @@ LONGEST_ERROR: Final = 32_768  # characters
 OUTPUT, LOGGED = "output", "logs"  # the live frames of a task
 """`output`: `{draft}`; `logs`: nothing in it, the log in the store grew."""
 _BEFORE: Final = (TaskStatus.DISPATCHED, TaskStatus.PREPARING, TaskStatus.SERVING, TaskStatus.SETTING_UP)
-
-
-@dataclass(slots=True)
-class Here:
-    """This process, as the rows name it."""
-
-    engine_id: str = ""
-    is_closing: bool = False
 
 
 class TaskDesk(Service):

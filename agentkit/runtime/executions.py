@@ -25,7 +25,6 @@ from agentkit.runtime.asking import outcomes, questions
 from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled
-from agentkit.runtime.desk import Here
 from agentkit.runtime.executors import (
     Elsewhere,
     Execution,
@@ -38,6 +37,7 @@ from agentkit.runtime.executors import (
     Unsure,
 )
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.here import Here
 from agentkit.runtime.journal import AttemptEnd
 from agentkit.runtime.ports import Stale, Store, Writing
 from agentkit.runtime.records import InvocationRecord

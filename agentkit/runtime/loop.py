@@ -24,6 +24,7 @@ from agentkit.runtime.binding import Binder
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.here import Here
 from agentkit.runtime.plan import AskModel, Rebind, plan
 from agentkit.runtime.ports import Bus, Live, ModelMessage, ModelProvider, ModelRequest, Stale, Store, Writing
 from agentkit.runtime.records import RunRecord
@@ -76,13 +77,24 @@ class Loop:
     """Moves chats on. One per process; correctness comes from the store's compare-and-set, not from this object."""
 
     def __init__(
-        self, store: Store, bus: Bus, *, models: Models, images: Images, limits: Limits, binder: Binder | None = None
+        self,
+        store: Store,
+        bus: Bus,
+        *,
+        models: Models,
+        images: Images,
+        limits: Limits,
+        here: Here,
+        is_alive: Callable[[str], bool],
+        binder: Binder | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
         self._models = models
         self._images = images
         self._limits = limits
+        self._here = here
+        self._is_alive = is_alive
         self._binder = binder or Binder(())
         self._drafts: dict[str, Draft] = {}  # chat id -> what is being written
 
@@ -95,8 +107,16 @@ class Loop:
         """Moves the chat on until it waits. May be called twice: a lost race is left to the winner."""
         is_stale: Callable[[AgentConfig], bool] = self._binder.is_stale
         while True:
+            planned = partial(
+                plan,
+                chat_id=chat_id,
+                limits=self._limits,
+                here=self._here.engine_id,
+                is_alive=self._is_alive,
+                is_stale=is_stale,
+            )
             try:
-                todo = await self._store.write(partial(plan, chat_id=chat_id, limits=self._limits, is_stale=is_stale))
+                todo = await self._store.write(planned)
             except Stale:
                 logger.debug("chat %s changed under the plan; planning again", chat_id)
                 continue

@@ -54,11 +54,18 @@ class Rebind:
 
 
 def plan(
-    tx: Writing, chat_id: str, *, limits: Limits, is_stale: Callable[[AgentConfig], bool] = lambda agent: False
+    tx: Writing,
+    chat_id: str,
+    *,
+    limits: Limits,
+    here: str,
+    is_alive: Callable[[str], bool],
+    is_stale: Callable[[AgentConfig], bool],
 ) -> AskModel | Rebind | None:
     """Moves the chat on as far as it goes by itself. None: it waits, for somebody or for good.
 
-    `is_stale`: whether the tools of an agent should be bound anew before a model is asked.
+    `here` is the process that will ask the model, unless another that `is_alive` asks it already; `is_stale`: whether
+    the tools of an agent should be bound anew before that.
     """
     work = Work.of(tx, chat_id)
     if work is None:
@@ -71,13 +78,15 @@ def plan(
             continue
         message = work.message(run.message_id)
         if message.status is ChatMessageStatus.PENDING:
+            if run.asked_by not in (None, here) and is_alive(run.asked_by):
+                return None  # its wake-up stays, for the case that this process dies
             if is_stale(work.chat.agent):
                 return Rebind(chat_id, work.chat.owner, work.chat.given or work.chat.agent)
             if (reached := budgets.spent(tx, run, limits)) is not None:
                 end(work, run, RunEvent.FAIL, error=reached)
             elif moments.before_answer(work, run, message):
                 budgets.add(tx, run, turns=1)
-                return _ask(work, run, message)
+                return _ask(work, work.save(run, asked_by=here), message)
             else:
                 _wait_for_hook(work, run)
                 break

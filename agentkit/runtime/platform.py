@@ -31,7 +31,7 @@ from agentkit.runtime.chats import Chats
 from agentkit.runtime.console.sessions import ConsoleSessions
 from agentkit.runtime.credentials.apikeys import CONFIGURED, ApiKeys, find_key
 from agentkit.runtime.credentials.keychain import Keychain
-from agentkit.runtime.desk import Here, TaskDesk
+from agentkit.runtime.desk import TaskDesk
 from agentkit.runtime.executions import Executions
 from agentkit.runtime.executors import ToolExecutor
 from agentkit.runtime.executors.agent import AgentExecutor
@@ -43,6 +43,7 @@ from agentkit.runtime.executors.mcp import McpExecutor
 from agentkit.runtime.files import Files
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
+from agentkit.runtime.here import Here
 from agentkit.runtime.hooks.delivery import Hooks
 from agentkit.runtime.hooks.gate import GateHandler
 from agentkit.runtime.hooks.task import TaskHandler
@@ -149,7 +150,16 @@ class Platform:
             is_alive=self._engines.is_alive,
         )
         self._binder = binder = Binder(executors, skills=skills, hooks=self._hooks)
-        self._loop = Loop(store, bus, models=models, images=_Images(self.files), limits=limits, binder=binder)
+        self._loop = Loop(
+            store,
+            bus,
+            models=models,
+            images=_Images(self.files),
+            limits=limits,
+            here=here,
+            is_alive=self._engines.is_alive,
+            binder=binder,
+        )
         self._executions = Executions(
             store,
             Desk(store, bus, files=self.files, models=models, limits=limits),

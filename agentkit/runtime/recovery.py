@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from agentkit.runtime import moves, orders, sessions
-from agentkit.runtime.desk import Here, may_run_again
+from agentkit.runtime.desk import may_run_again
+from agentkit.runtime.here import Here
 from agentkit.runtime.moments import later
 from agentkit.runtime.ports import Engine, Fleet, Reading, Store, Wake, Writing
 from agentkit.runtime.records import SessionRecord, TaskRecord
@@ -120,13 +121,10 @@ class Recovery(Service):
 
 
 def _is_missed(wake: Wake, *, now: str) -> bool:
-    """Whether this should be moving. Of chats, what was due a while ago: who was to deny a question in time is gone.
-
-    One that is to go on at once may be waiting for a model in another process, and must not ask it, too.
-    """
-    if wake.chat_id.startswith(_OURS):
+    """Whether this should be moving. Of chats, what was due a while ago: who was to deny a question in time is gone."""
+    if wake.at is None or wake.chat_id.startswith(_OURS):
         return wake.at is None or wake.at <= now
-    return wake.at is not None and later(wake.at, SWEEP_SECONDS) <= now
+    return later(wake.at, SWEEP_SECONDS) <= now
 
 
 def _engines(tx: Reading) -> set[str]:

@@ -129,7 +129,7 @@ def new_answer(work: Work, run: RunRecord) -> RunRecord:
             status=ChatMessageStatus.PENDING,
         )
     )
-    run = work.save(run, message_id=message.id)
+    run = work.save(run, message_id=message.id, asked_by=None)
     work.tell_message(message.id)
     return run
 

@@ -12,9 +12,9 @@ import anyio
 
 from agentkit.runtime import dto, moves, orders, pages, tasklogs
 from agentkit.runtime.credentials.needs import Holdings
-from agentkit.runtime.desk import Here
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files, file_id_in
+from agentkit.runtime.here import Here
 from agentkit.runtime.idempotency import Once
 from agentkit.runtime.ids import new_id
 from agentkit.runtime.ports import Bus, Fleet, Live, Reading, Store, Writing

@@ -15,7 +15,8 @@ import anyio
 
 from agentkit.protocol.lines import encode_json
 from agentkit.runtime import dto
-from agentkit.runtime.desk import LOGGED, OUTPUT, Here
+from agentkit.runtime.desk import LOGGED, OUTPUT
+from agentkit.runtime.here import Here
 from agentkit.runtime.ports import Bus, Live, Reading, Store
 from agentkit.runtime.records import AppRecord, TaskRecord
 from agentkit.runtime.sheets import Draft

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from agentkit.runtime import dto, lineage
 from agentkit.runtime.asking import notices
-from agentkit.runtime.faults import Fault
+from agentkit.runtime.owned import owned_chat
 from agentkit.runtime.ports import Writing
 from agentkit.runtime.records import (
     ChatRecord,
@@ -48,10 +48,7 @@ class Work:
     @classmethod
     def owned(cls, tx: Writing, chat_id: str, *, owner: str) -> Self:
         """The work on a chat of this owner. Raises Fault `not_found`: another owner's chat does not exist."""
-        work = cls.of(tx, chat_id)
-        if work is None or work.chat.owner != owner:
-            raise Fault("not_found", f"chat {chat_id!r} not found")
-        return work
+        return cls(tx, owned_chat(tx, chat_id, owner))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from agentkit.runtime.bus.local import LocalBus
-from agentkit.runtime.desk import Here
+from agentkit.runtime.here import Here
 from agentkit.runtime.ports import End, Live
 from agentkit.runtime.sheets import Draft
 from agentkit.runtime.taskwatch import TaskWatch, Update, events, lines

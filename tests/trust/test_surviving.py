@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
-from agentkit import AlreadyResolvedError, AsyncInference, async_inference, inference, tool
+from agentkit import AgentKitError, AlreadyResolvedError, AsyncInference, async_inference, inference, tool
 from agentkit.runtime.asking import notices
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Commit, ModelRequest, Reading
 from agentkit.runtime.records import ChatRecord, InterruptRecord, InvocationRecord
-from agentkit.testing import Scripted, call
+from agentkit.testing import Scripted, call, gate
 from agentkit.wire import Decide, RejectTool, ResolveInterrupt, SubmitToolResult
 from tests.runtime.playing import client_tool
 from tests.trust import payments
@@ -196,6 +197,44 @@ async def test_what_a_server_asked_that_is_gone_is_denied_in_time_by_the_other(t
         await idle(two, question.chat_id)
         [record] = await two.questions(question.chat_id)
         assert (record.status.value, record.decision) == ("expired", "expired")
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.heavy
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("dies", ["answered", "asking"])
+async def test_what_a_server_was_at_when_it_was_killed_goes_on_at_the_other(tmp_path: Path, dies: str) -> None:
+    db = tmp_path / "agentkit.db"
+    with paying(tmp_path) as service:
+        known = payments.secrets(ledger=service.ledger)
+        async with opened(db, allow_hosts=[service.host], secrets=known) as two:
+            with served(db, service, dies=dies) as one:
+                question = await ask_over(one, service.agent())
+                async with async_inference(base_url=one.url) as client:
+                    with suppress(AgentKitError):  # it may die before it can say so
+                        await client.interrupts.approve(question)
+                await anyio.to_thread.run_sync(one.process.wait, 20)
+            assert len(service.ledger.lines()) == (1 if dies == "asking" else 0)
+            await two.platform._recovery.sweep()
+            [record] = await two.find(InterruptRecord, id=question)
+            await idle(two, record.chat_id)
+            answer = (await two.platform.chats.get(OWNER, record.chat_id))["chat_messages"][-1]
+            assert "I read: paid" in answer["content"][0]["text"]
+        assert len(service.ledger.lines()) == 1
+
+
+async def test_a_model_that_one_server_asks_is_not_asked_by_the_other_too(tmp_path: Path) -> None:
+    db, clock, hold, idler = tmp_path / "agentkit.db", Clock(), gate(), payer()
+    async with opened(db, clock=clock, models=[Scripted([[hold, "at last"]])]) as one:
+        chat_id = await one.say(agent())
+        await hold.reached.wait()
+        async with opened(db, clock=clock, models=[idler]) as two:  # finds the wake-up as it opens
+            await two.platform._recovery.sweep()
+            await two.platform.advance(chat_id)
+        hold.open()
+        await idle(one, chat_id)
+        assert [each.turns for each in await one.runs(chat_id)] == [1]
+    assert idler.requests == []
 
 
 # -- sub-agents --------------------------------------------------------------------------------------------------------

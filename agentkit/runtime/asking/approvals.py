@@ -12,8 +12,9 @@ from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.asking.interrupts import Answer, Decision
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.idempotency import Once
+from agentkit.runtime.owned import find_chat, owned_invocation
 from agentkit.runtime.ports import Reading, Writing
-from agentkit.runtime.records import ChatRecord, HookCallRecord, InterruptRecord, InvocationRecord, RunRecord
+from agentkit.runtime.records import HookCallRecord, InterruptRecord, InvocationRecord, RunRecord
 from agentkit.runtime.service import Service
 from agentkit.runtime.work import Work
 from agentkit.wire import Always, AlwaysAllow, Decide, InterruptStatus, RejectTool, ResolveInterrupt
@@ -108,7 +109,7 @@ class Approvals(Service):
 
         def look(tx: Reading) -> list[dict[str, Any]]:
             run = tx.get(RunRecord, run_id)
-            if run is None or not _is_owned(tx, run.chat_id, owner):
+            if run is None or find_chat(tx, run.chat_id, owner) is None:
                 raise Fault("not_found", f"agent run {run_id!r} not found")
             return [dto.interrupt(each) for each in tx.find(InterruptRecord, run_id=run.id)]
 
@@ -169,7 +170,7 @@ def _check_line(tx: Reading, chat_id: str, called_in: str, invocation_id: str) -
 
 def _call_of(tx: Reading, owner: str, chat_id: str, invocation_id: str) -> InvocationRecord:
     invocation = tx.get(InvocationRecord, invocation_id)
-    if invocation is None or not _is_owned(tx, invocation.chat_id, owner):
+    if invocation is None or find_chat(tx, invocation.chat_id, owner) is None:
         raise Fault("not_found", f"chat {chat_id!r} has no invocation {invocation_id!r}")
     _check_line(tx, chat_id, invocation.chat_id, invocation_id)
     return invocation
@@ -181,18 +182,5 @@ def _asked_about(tx: Writing, id: str, owner: str) -> tuple[Work, str]:
     work = Work.of(tx, row.chat_id) if row else None
     if row is not None and work is not None and work.chat.owner == owner:
         return work, row.id
-    work, invocation = _invocation(tx, id, owner)
-    return work, invocation.id
-
-
-def _invocation(tx: Writing, invocation_id: str, owner: str) -> tuple[Work, InvocationRecord]:
-    invocation = tx.get(InvocationRecord, invocation_id)
-    chat = tx.get(ChatRecord, invocation.chat_id) if invocation else None
-    if invocation is None or chat is None or chat.owner != owner:
-        raise Fault("not_found", f"tool invocation {invocation_id!r} not found")
-    return Work(tx, chat), invocation
-
-
-def _is_owned(tx: Reading, chat_id: str, owner: str) -> bool:
-    chat = tx.get(ChatRecord, chat_id)
-    return chat is not None and chat.owner == owner
+    chat, invocation = owned_invocation(tx, id, owner)
+    return Work(tx, chat), invocation.id

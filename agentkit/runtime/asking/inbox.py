@@ -14,6 +14,7 @@ from agentkit.runtime.asking import briefing, notices
 from agentkit.runtime.asking.approvers import Approver, answering
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.hub import HEARTBEAT, HEARTBEAT_SECONDS, Frame
+from agentkit.runtime.owned import owned_chat
 from agentkit.runtime.ports import Bus, Reading, Store, Subscription
 from agentkit.runtime.records import ChatRecord, InterruptRecord
 from agentkit.runtime.service import Service
@@ -48,7 +49,7 @@ class Wanted:
         given = {"status": "" if self.status == ALL else self.status, "reason": self.reason, "tool_name": self.tool}
         found: dict[str, Any] = {name: value for name, value in given.items() if value}
         if self.chat_id:
-            found["chat_id"] = tuple(_family(tx, _chat(tx, self.chat_id, owner).id))
+            found["chat_id"] = tuple(_family(tx, owned_chat(tx, self.chat_id, owner).id))
         return found
 
 
@@ -125,13 +126,6 @@ class Inbox(Service):
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise Fault("invalid_request", f"{name} is {', '.join(filter(None, choices))}, not {value!r}")
-
-
-def _chat(tx: Reading, chat_id: str, owner: str) -> ChatRecord:
-    chat = tx.get(ChatRecord, chat_id)
-    if chat is None or chat.owner != owner:
-        raise Fault("not_found", f"chat {chat_id!r} not found")
-    return chat
 
 
 def _family(tx: Reading, chat_id: str) -> list[str]:

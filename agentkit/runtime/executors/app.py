@@ -22,9 +22,9 @@ from agentkit.runtime.appinputs import check_given, check_requirements, check_ru
 from agentkit.runtime.apprefs import ResolvedApp, functions_of, resolve_app
 from agentkit.runtime.budgets import Limits
 from agentkit.runtime.credentials.needs import Holdings
-from agentkit.runtime.desk import Here
 from agentkit.runtime.executors import Elsewhere, Execution, Produced, ToolDesk, ToolFailure
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.here import Here
 from agentkit.runtime.ids import derived_id, new_id
 from agentkit.runtime.moves import task_wake
 from agentkit.runtime.ports import Fleet, Reading, Store

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from agentkit.errors import StoreError
+from agentkit.filelocks import create_locked, is_locked
 
 __all__ = ["Liveness"]
-
-UNFINISHED: Final = "."  # in front of the name of a file that is not locked yet
 
 
 class Liveness:
@@ -46,7 +43,7 @@ class Liveness:
         """Whether the process of that name is there, this one included."""
         if engine_id == self._engine_id:
             return True
-        return self._folder is not None and _is_locked(self._folder / _checked(engine_id))
+        return self._folder is not None and is_locked(self._folder / _checked(engine_id))
 
     def release(self) -> None:
         """Gives the name up; it is dead then."""
@@ -59,52 +56,20 @@ class Liveness:
     def _sweep(self, folder: Path) -> None:
         """Removes what dead engines left: without a file an engine is dead too."""
         for path in folder.iterdir():
-            if path.name != self._engine_id and not path.name.startswith(UNFINISHED) and not _is_locked(path):
+            if path.name.isalnum() and path.name != self._engine_id and not is_locked(path):
                 with suppress(OSError):
                     path.unlink()
 
 
 def _create(folder: Path, engine_id: str) -> int:
-    """A locked file of that name. It has it only once it is locked, so nobody finds it without."""
-    unfinished = folder / f"{UNFINISHED}{engine_id}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _lock(held, shared=False)
-        unfinished.rename(folder / engine_id)
+        return create_locked(folder / engine_id)
     except OSError as error:
         raise StoreError(f"cannot mark this process in {str(folder)!r}: {error}; is the folder writable?") from error
-    return held
 
 
 def _checked(engine_id: str) -> str:
     if not engine_id.isalnum():
         raise StoreError(f"{engine_id!r} is no name of an engine")
     return engine_id
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        probe = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        _lock(probe, shared=True)  # two who look at the same time do not take each other for its owner
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(probe)
-
-
-def _lock(file: int, *, shared: bool) -> None:
-    """Locks the open file, or raises OSError at once."""
-    if sys.platform == "win32":
-        import msvcrt  # only there
-
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # only there
-
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

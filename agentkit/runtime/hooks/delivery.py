@@ -15,7 +15,7 @@ import anyio
 from agentkit.errors import StoreError
 from agentkit.runtime import held, runs
 from agentkit.runtime.cancelling import is_cancelled
-from agentkit.runtime.desk import Here
+from agentkit.runtime.here import Here
 from agentkit.runtime.hooks import HookCall, HookFailure, HookHandler
 from agentkit.runtime.hooks.definition import TIMEOUT_SECONDS, default_of
 from agentkit.runtime.hooks.inquiry import record, wake_key
