@@ -247,13 +247,22 @@ class Agent(Generic[T]):
         """Rejects a call; the model reads the reason. AlreadyResolvedError: somebody was first."""
         self._transport.send(decisions.reject(invocation_id, reason, by=by, arguments_hash=arguments_hash))
 
-    def answer(self, invocation_id: str, data: Any, note: str = "", *, by: str | None = None) -> None:
+    def answer(
+        self,
+        invocation_id: str,
+        data: Any,
+        note: str = "",
+        *,
+        by: str | None = None,
+        arguments_hash: str | None = None,
+    ) -> None:
         """Answers in the tool's place: the call is not run, and `data` (text, or any JSON) is its result.
 
         Of a call whose outcome is unknown: what came of it. Raises UsageError where nothing is asked about the call.
         """
         chat_id = self._conversation.known_chat()
-        self._transport.run(decisions.answer(chat_id, invocation_id, data, note, by=by))
+        flow = decisions.answer(chat_id, invocation_id, data, note, by=by, arguments_hash=arguments_hash)
+        self._transport.run(flow)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -450,13 +459,23 @@ class AsyncAgent(Generic[T]):
         """Rejects a call; the model reads the reason. AlreadyResolvedError: somebody was first."""
         await self._transport.send(decisions.reject(invocation_id, reason, by=by, arguments_hash=arguments_hash))
 
-    async def answer(self, invocation_id: str, data: Any, note: str = "", *, by: str | None = None) -> None:
+    async def answer(
+        self,
+        invocation_id: str,
+        data: Any,
+        note: str = "",
+        *,
+        by: str | None = None,
+        arguments_hash: str | None = None,
+    ) -> None:
         """Answers in the tool's place: the call is not run, and `data` (text, or any JSON) is its result.
 
         Of a call whose outcome is unknown: what came of it. Raises UsageError where nothing is asked about the call.
         """
         chat_id = self._conversation.known_chat()
-        await self._transport.run(decisions.answer(chat_id, invocation_id, data, note, by=by))
+        await self._transport.run(
+            decisions.answer(chat_id, invocation_id, data, note, by=by, arguments_hash=arguments_hash)
+        )
 
     # -- parts -----------------------------------------------------------------------------------------------------
 

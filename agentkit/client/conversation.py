@@ -79,6 +79,11 @@ class Conversation(Generic[T]):
             raise UsageError("this agent has no chat yet; send it a message first, or pass chat_id=")
         return found
 
+    @property
+    def notes_calls(self) -> bool:
+        """Whether there are tools whose calls are noted in the journal."""
+        return bool(self.handlers.names() or self.handlers.names_below())
+
     def machine(
         self, text: str | None, attachments: Sequence[FileRef], *, stream: bool, when_parked: WhenParked
     ) -> TurnMachine:
@@ -86,7 +91,7 @@ class Conversation(Generic[T]):
 
         Raises JournalError where calls of the agent's tools cannot be noted.
         """
-        if self.handlers.names() or self.handlers.names_below():
+        if self.notes_calls:
             self.journal.open()
         for id_ in self.calls.of(Call.LEFT):
             if self.handlers.is_resumable(id_):

@@ -61,7 +61,9 @@ def resolve(
     return api.RESOLVE_INTERRUPT.call(ResolveInterrupt.parse({"decision": decision, **body}), interrupt_id=interrupt_id)
 
 
-def answer(chat_id: str, invocation_id: str, data: Any, note: str, *, by: str | None) -> flows.Flow[Interrupt]:
+def answer(
+    chat_id: str, invocation_id: str, data: Any, note: str, *, by: str | None, arguments_hash: str | None
+) -> flows.Flow[Interrupt]:
     """The question that the chat asks about this call, answered with its result."""
     pending = yield from flows.pending_interrupts(chat_id)
     asked = next((each for each in pending if each.resource_id == invocation_id), None)
@@ -69,7 +71,8 @@ def answer(chat_id: str, invocation_id: str, data: Any, note: str, *, by: str | 
         raise UsageError(
             f"nothing is asked about call {invocation_id!r}, or it was answered; agent.pending() lists what waits"
         )
-    return (yield from flows.once(resolve(asked.id, "respond", data=data, note=note, by=by)))
+    said = resolve(asked.id, "respond", data=data, note=note, by=by, arguments_hash=arguments_hash)
+    return (yield from flows.once(said))
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------

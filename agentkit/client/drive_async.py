@@ -33,8 +33,8 @@ from agentkit.client.requests import (
 )
 from agentkit.client.transport import AsyncTransport
 from agentkit.client.uploads import attach
-from agentkit.errors import AgentKitError, ConflictError
-from agentkit.protocol import api
+from agentkit.errors import AgentKitError, APIError, ConflictError
+from agentkit.protocol import api, endpoint
 from agentkit.protocol.effects import (
     Allow,
     CancelTool,
@@ -229,9 +229,15 @@ class AsyncDrive:
 
     async def _post_result(self, effect: PostResult) -> None:
         handlers, id_ = self._handlers, effect.id
-        call = post_result(effect, failed=handlers.has_failed(id_), files=handlers.files(id_))
+        call = self._result(effect)
         try:
-            await self._transport.send(call)
+            try:
+                await self._transport.send(call)
+            except APIError as error:
+                if (said := handlers.instead(effect, error)) is None:
+                    raise
+                call = self._result(said)
+                await self._transport.send(call)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(LEAVE_SECONDS, shield=True), suppress(AgentKitError):
                 await self._transport.send(call)  # the handler has run: once more, and its key makes that one answer
@@ -248,6 +254,9 @@ class AsyncDrive:
         finally:
             self._posting -= 1
             self._posted.set()
+
+    def _result(self, effect: PostResult) -> endpoint.Call[None]:
+        return post_result(effect, failed=self._handlers.has_failed(effect.id), files=self._handlers.files(effect.id))
 
     async def _note_posted(self, invocation_id: str) -> None:
         if self._handlers.journal.waits:

@@ -25,8 +25,8 @@ from agentkit.client.requests import (
 )
 from agentkit.client.transport import Transport
 from agentkit.client.uploads import attach
-from agentkit.errors import ConflictError
-from agentkit.protocol import api
+from agentkit.errors import APIError, ConflictError
+from agentkit.protocol import api, endpoint
 from agentkit.protocol.calls import Call
 from agentkit.protocol.effects import (
     Allow,
@@ -165,12 +165,11 @@ class Drive(Loop[TurnMachine]):
         self._posting.add(done)
 
         def request() -> None:
-            handlers, id_ = self._handlers, effect.id
             try:
-                self._transport.send(post_result(effect, failed=handlers.has_failed(id_), files=handlers.files(id_)))
-                handlers.posted(id_)
+                self._send_result(effect)
+                self._handlers.posted(effect.id)
             except ConflictError:
-                handlers.posted(id_)  # it has another result
+                self._handlers.posted(effect.id)  # it has another result
                 raise
             finally:
                 self._posting.discard(done)
@@ -181,6 +180,18 @@ class Drive(Loop[TurnMachine]):
             then=lambda machine, _: machine.result_posted(effect.id),
             failed=lambda machine, error: machine.result_failed(effect.id, error),
         )
+
+    def _send_result(self, effect: PostResult) -> None:
+        handlers = self._handlers
+        try:
+            self._transport.send(self._result(effect))
+        except APIError as error:
+            if (said := handlers.instead(effect, error)) is None:
+                raise
+            self._transport.send(self._result(said))
+
+    def _result(self, effect: PostResult) -> endpoint.Call[None]:
+        return post_result(effect, failed=self._handlers.has_failed(effect.id), files=self._handlers.files(effect.id))
 
     def _run_tool(self, effect: RunTool) -> None:
         started = self._handlers.start(effect, chat_id=self.machine.chat_id or "", tell=self._progress)

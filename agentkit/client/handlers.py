@@ -16,7 +16,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -26,8 +26,8 @@ from agentkit.client.crew import Crew
 from agentkit.client.endings import Ending, Finished, Taken, Unknown
 from agentkit.client.hooks import Hooks, after_call, before_call, settle, settle_async
 from agentkit.client.journal import Claim, Entry, Journal, JournalError
-from agentkit.errors import AgentKitError, ToolError, ToolResultError
-from agentkit.protocol.effects import Emit, RunTool
+from agentkit.errors import AgentKitError, BadRequestError, InvalidInputError, ToolError, ToolResultError
+from agentkit.protocol.effects import Emit, PostResult, RunTool
 from agentkit.tools.client import ClientTool
 from agentkit.tools.context import Progress, ToolContext, idempotency_key
 from agentkit.tools.reconciling import NOT_DONE
@@ -104,6 +104,16 @@ class Handlers:
         if entry.files:
             self._files[invocation_id] = entry.files
         return entry.result
+
+    def instead(self, effect: PostResult, error: Exception) -> PostResult | None:
+        """What is posted for a result that the platform does not take, one too large say: an error that says so.
+
+        None where something else than the result is the matter, or no handler here gave it.
+        """
+        if effect.id not in self._attempts or not isinstance(error, BadRequestError | InvalidInputError):
+            return None
+        self.forget(effect.id)
+        return replace(effect, result=self.error(effect.id, f"the tool ran, but its result was not taken: {error}"))
 
     def posted(self, invocation_id: str) -> None:
         """The platform took the call's result, or has another one."""

@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar, get_args
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from agentkit.client.callbacks import Callbacks
 from agentkit.client.conversation import Conversation
@@ -212,7 +213,10 @@ class AsyncTurn(_Turn[T]):
         self._conversation.begin(self)
         try:
             await settle_async(self._starting())
-            begin = self._prepare(await self._transport.run(attach(self._ask.files)))
+            attached = await self._transport.run(attach(self._ask.files))
+            if self._conversation.notes_calls and self._conversation.journal.waits:
+                await anyio.to_thread.run_sync(self._conversation.journal.open)
+            begin = self._prepare(attached)
             self._drive = AsyncDrive(
                 self._transport,
                 self._machine,

@@ -77,16 +77,17 @@ class Facts:
         if invocation.id not in known or not known[invocation.id].is_over:
             known[invocation.id] = invocation
 
-    def learn_reading(self, reading: Reading, *, by_stream: bool, next_fetch: int) -> None:
+    def learn_reading(self, reading: Reading, *, by_stream: bool, is_stale: bool, next_fetch: int) -> None:
         """Which run is ours, where that can be told for certain, and that it was seen at work.
 
-        From then on an idle reading means something: on the stream, or by a fetch sent from now on.
+        From then on an idle reading means something: on the stream, or by a fetch sent from now on. One that is older
+        than what was heard says no more than that.
         """
         if self.run_id is None and reading.run_id and (self._is_asked_for(reading) or self._is_attached_to(reading)):
             self.run_id = reading.run_id
         if reading.phase is None or self.is_another(reading) or self.is_over(reading):
             return
-        self.last = reading
+        self.last = self.last if is_stale else reading
         self.was_busy = True
         self.was_busy_on_stream = self.was_busy_on_stream or by_stream
         self.learn_proof(next_fetch)

@@ -210,14 +210,15 @@ class _Heard:
     """A reading and where it came from: the stream, or the fetch of that number.
 
     `next_fetch`: the first fetch that was sent after it. `is_stale`: the stream spoke of the run after the fetch was
-    sent, or has told the end of a message that the fetch shows unfinished. `untold`: what the caller is to see only if
-    this ends the turn.
+    sent. `is_behind`: it has told the end of a message that the fetch shows unfinished. `untold`: what the caller is
+    to see only if this ends the turn.
     """
 
     reading: Reading
     next_fetch: int
     seq: int | None = None
     is_stale: bool = False
+    is_behind: bool = False
     untold: Emit | None = None
 
 
@@ -741,7 +742,7 @@ class TurnMachine:
         if is_news:
             self._out.append(emit)
             self._learn_interrupts(reading)
-        self._hear(_Heard(reading, self._fetches.next, seq, is_stale or is_behind, untold=None if is_news else emit))
+        self._hear(_Heard(reading, self._fetches.next, seq, is_stale, is_behind, untold=None if is_news else emit))
 
     def _hear(self, heard: _Heard, *, is_past: bool = False) -> None:
         if self.state is TurnState.DONE:
@@ -750,8 +751,10 @@ class TurnMachine:
             self._early.append(heard)
             return
         by_stream = heard.seq is None
-        self._facts.learn_reading(heard.reading, by_stream=by_stream, next_fetch=heard.next_fetch)
-        symbol = self.classify(heard.reading, seq=heard.seq, is_stale=heard.is_stale)
+        self._facts.learn_reading(
+            heard.reading, by_stream=by_stream, is_stale=heard.is_stale, next_fetch=heard.next_fetch
+        )
+        symbol = self.classify(heard.reading, seq=heard.seq, is_stale=heard.is_stale or heard.is_behind)
         if symbol is Symbol.OVER and by_stream and self._gap_closes_at is not None:
             self._early.append(heard)  # the last message may be what we missed
             return

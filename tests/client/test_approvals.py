@@ -19,7 +19,7 @@ from agentkit import (
     string,
     tool,
 )
-from agentkit.errors import InvalidInputError, NotFoundError, UsageError
+from agentkit.errors import ConflictError, InvalidInputError, NotFoundError, UsageError
 from agentkit.testing import Scripted, Signal, call, gate
 from tests.client.conftest import Home
 from tests.client.ways import AGENT, follow, play
@@ -116,6 +116,20 @@ def test_the_second_answer_loses_and_learns_who_won(home: Home) -> None:
             assert lost.value.winner["resolution"] == "allow"
 
     assert play(agent, then=answer).result.text == "Paid."
+
+
+def test_an_answer_in_the_tools_place_is_for_the_call_that_was_shown(home: Home) -> None:
+    paid: list[int] = []
+    agent = home(PAY, "Paid.").agent(payment(paid))
+
+    def answer(event: Any) -> None:
+        if isinstance(event, ApprovalRequested):
+            with pytest.raises(ConflictError, match="other arguments"):
+                agent.answer(event.interrupt.resource_id, "paid by hand", arguments_hash="of another call")
+            shown = event.interrupt.arguments_hash
+            agent.answer(event.interrupt.resource_id, "paid by hand", arguments_hash=shown)
+
+    assert (play(agent, then=answer).result.text, paid) == ("Paid.", [])
 
 
 def test_an_unknown_invocation_is_not_found(home: Home) -> None:

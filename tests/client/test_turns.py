@@ -471,3 +471,11 @@ async def test_what_a_handler_raises_beyond_exceptions_ends_the_async_turn_in_th
 
 def _unstoppable(args: dict[str, Any]) -> None:
     raise Unstoppable("out of the handler")
+
+
+def test_a_result_that_the_platform_does_not_take_is_told_to_the_model(home: Home) -> None:
+    place = home(call("get_weather", {"city": "Paris"}), "Too much of it.")
+    told = play(place.agent(weather(lambda args: "rain " * (3 << 20))))
+    assert told.result.text == "Too much of it."
+    [(_, read)] = [each for each in place.last_request() if each[0] == "tool"]
+    assert read.startswith('{"error":"the tool ran, but its result was not taken: ') and "larger than" in read

@@ -11,7 +11,7 @@ from agentkit.protocol.calls import Call, Calls
 from agentkit.protocol.effects import Allow, Effect, Emit, FetchChat, Judge, PostResult, PostUnknown, RunTool, Settle
 from agentkit.protocol.turn import TurnMachine, TurnState
 from agentkit.protocol.verdicts import Verdict, Verdicts
-from tests.protocol.test_turn import chat, invocation, message, run, says, working
+from tests.protocol.test_turn import chat, invocation, message, reply, run, says, working
 
 PAY = {"tool_name": "pay", "arguments": {"amount": 5}}
 
@@ -64,6 +64,23 @@ def test_what_the_rule_allows_is_approved_by_its_own_id_with_what_was_shown() ->
     assert not only(machine.allowed("q1"), Settle)
     assert not only(says(machine, "chats", waits(question())), Judge, Settle)  # an older copy
     assert machine.state is TurnState.WORKING
+
+
+def test_a_turn_returns_although_a_fetch_from_before_the_wait_came_back_meanwhile() -> None:
+    machine = TurnMachine(None, {"input": {"text": "hi"}}, tools={"pay"}, judges={"pay"}, when_parked="return")
+    machine.send()
+    machine.accepted(reply())
+    machine.stream_opened(1)  # fetches
+    asking = message("ready", invocation("awaiting_approval", "pay"))
+    busy = chat("busy", run("working"), pending_interrupts=[question()])
+    says(machine, "chats", busy)
+    says(machine, "chat_messages", asking)
+    says(machine, "agent_runs", run("input_required"))
+    says(machine, "chats", waits(question()))
+    machine.fetched(1, busy, [asking])
+    effects = machine.judged("q1", needs_person=True)
+    assert [each["id"] for each in emits(effects, "parked")[0].data["interrupts"]] == ["q1"]
+    assert [each.outcome for each in only(effects, Settle) if isinstance(each, Settle)] == ["parked"]
 
 
 @pytest.mark.parametrize("returns", [False, True], ids=["waits", "returns"])

@@ -47,6 +47,8 @@ class Run:
     script: list[str] = field(default_factory=list)  # what it will still do, last first: the names of `do_...`
     ends: str = "completed"
     stopping: bool = False
+    is_parking: bool = False  # asks somebody, and does not wait yet
+    owes_answer: bool = False  # its current message is over, and there is no other yet
     answer: dict[str, Any] | None = None  # its current message
 
     @property
@@ -77,6 +79,8 @@ class Platform:
         self.has_interrupts = random.random() < 0.6
         self.is_loud = random.random() < 0.5  # says input_required while a client tool waits
         self.tells_run_first = random.random() < 0.5
+        self.parks_later = random.random() < 0.5  # says what it asks while it is still busy
+        self.answers_late = random.random() < 0.5  # the next message is there once the calls of the last are settled
         self.client_status = random.choice(["awaiting_input", "in_progress"])
         self.has_helpers = True  # people who decide, and other clients that answer
         self.now = 0
@@ -128,6 +132,7 @@ class Platform:
         run = self.run
         is_busy = (run is not None and not run.is_over) or bool(self.queue)
         is_held = any(each["status"] == "awaiting_approval" for each in self.open_invocations())
+        is_held = is_held and not (run is not None and run.is_parking)
         view: dict[str, Any] = {"id": "c1", "status": ("awaiting_input" if is_held else "busy") if is_busy else "idle"}
         view["output"] = self.output
         if self.has_runs:
@@ -226,16 +231,28 @@ class Platform:
         elif run.state == "submitted":
             run.state = "working"
             self.tell_run(run)
+        elif run.is_parking:
+            self.park(run)
         elif self.open_invocations():
             self.be_helped(run)
         elif run.state == "input_required":
             run.state = "working"
             self.tell_run(run)
             self.tell_chat()
+        elif run.owes_answer:
+            self.answer_anew(run)
         elif run.script:
             getattr(self, f"do_{run.script.pop()}")(run)
         else:
             self.finish(run, run.ends)
+
+    def park(self, run: Run) -> None:
+        """It waits from now on, unless what it waits for is there already."""
+        run.is_parking = False
+        if self.open_invocations():
+            run.state = "input_required"
+            self.tell_run(run)
+            self.tell_chat()
 
     def be_helped(self, run: Run) -> None:
         """Somebody else decides or answers, in time, or too late; nobody where the caller wants to do it."""
@@ -258,7 +275,7 @@ class Platform:
         self.publish("chat_messages", self.message_of(invocation))
 
     def do_judge(self, run: Run) -> None:
-        asked = self.new_call("app", "j", "awaiting_approval")
+        asked = self.new_call("app", "j", "awaiting_approval") | {"type": self.random.choice(["app", "client"])}
         if self.random.random() < 0.6:
             self.free.add(asked["id"])
         self.call(run, [asked], held=True)
@@ -280,7 +297,7 @@ class Platform:
         run = self.run
         assert run is not None
         invocation["status"] = "awaiting_approval"
-        run.state = "input_required"
+        run.state, run.is_parking = "input_required", False
         self.tell_both(run, self.message_of(invocation))
         self.tell_chat()
 
@@ -325,17 +342,27 @@ class Platform:
         message = run.answer
         message["status"] = "ready"
         message["tool_invocations"].extend(invocations)
-        run.answer = self.new_answer(run)
-        if held:
+        run.owes_answer = self.answers_late
+        if not run.owes_answer:
+            run.answer = self.new_answer(run)
+        run.is_parking = held and self.parks_later
+        if held and not run.is_parking:
             run.state = "input_required"
             self.tell_both(run, message)
         else:
             self.publish("chat_messages", message)
         if held:
             self.tell_chat()
+        if not run.owes_answer:
+            self.publish("chat_messages", run.answer)
+
+    def answer_anew(self, run: Run) -> None:
+        run.owes_answer, run.answer = False, self.new_answer(run)
         self.publish("chat_messages", run.answer)
 
     def finish(self, run: Run, state: str) -> None:
+        if run.owes_answer:
+            self.answer_anew(run)
         assert run.answer is not None
         for each in self.open_invocations():
             each["status"] = "cancelled"
@@ -383,7 +410,7 @@ class Play:
         self.machine = TurnMachine(
             "c1" if self.follows else None,
             {"input": {"text": "hi"}},
-            tools={"a"},
+            tools={"a", "j"},
             judges={"j"},
             streams=random.random() < 0.8,
             when_parked="return" if self.returns else "wait",
@@ -678,12 +705,21 @@ class Play:
     def run(self) -> fx.Settle:
         self.take("begin", self.machine.resume() if self.attaches else self.machine.send())
         while self.settled is None and self.steps < GIVE_UP_AFTER:
+            assert not self.is_deaf(), "waits on although all was said, and a person is needed"
             self.step()
         assert self.settled is not None, f"never settles; the run is {self.ours.state}"
         self.check(self.settled)
         return self.settled
 
     # -- the truth ---------------------------------------------------------------------------------------------------
+
+    def is_deaf(self) -> bool:
+        """Whether a turn that is to come back when a person is needed waits, and nothing will happen any more."""
+        platform, run = self.platform, self.platform.run
+        is_quiet = not self.under_way and not platform.pending and set(self.timers) <= {"quiet"}
+        is_waiting = run is not None and run.state == "input_required" and not (run.is_parking or run.stopping)
+        listens = self.attempt is not None and self.machine.state in (TurnState.WORKING, TurnState.PARKED)
+        return self.returns and listens and is_quiet and is_waiting and platform.waits_for_person()
 
     def check(self, end: fx.Settle) -> None:
         assert all(times == 1 for times in self.started.values()), "a handler ran twice"

@@ -10,8 +10,12 @@ import pytest
 
 from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.ports import Writing
+from agentkit.runtime.records import InterruptRecord
+from agentkit.runtime.store.sqlite import SqliteStore
 from agentkit.testing import call
 from agentkit.wire import AlwaysAllow, Decide, RejectTool, ResolveInterrupt
+from tests.runtime.asking.asked import LONG_AGO
 from tests.runtime.playing import ANN, OWNER, Play, client_tool, invocations, playing, texts
 
 ASK = call("pay", {"q": "ten"})
@@ -172,9 +176,21 @@ async def test_a_question_survives_a_restart_and_is_answered_there(tmp_path: Pat
 
 async def test_an_expiry_that_passed_while_nobody_ran_denies_at_the_start(tmp_path: Path) -> None:
     db = tmp_path / "a.db"
-    async with playing(ASK, tools=[client_tool("pay", approval=True, approval_timeout=0.2)], db=db) as play:
-        await asked(play)
+    async with playing(ASK, tools=[client_tool("pay", approval=True, approval_timeout=3600)], db=db) as play:
+        interrupt = await asked(play)
         chat_id = play.chat_id
+    store = SqliteStore(db)  # while nobody runs
+    await store.open()
+
+    def age(tx: Writing) -> None:
+        record = tx.get(InterruptRecord, interrupt["id"])
+        assert record is not None and chat_id is not None
+        tx.update(record.but(expires_at=LONG_AGO))
+        tx.clear_wake(chat_id)
+        tx.wake(chat_id, at=LONG_AGO)
+
+    await store.write(age)
+    await store.close()
     async with playing("nobody came", db=db) as play:
         play.chat_id = chat_id
         assert texts(await play.idle())[-1] == "nobody came"

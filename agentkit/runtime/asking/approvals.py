@@ -56,7 +56,7 @@ class Approvals(Service):
     ) -> dict[str, Any]:
         """POST /chats/{id}/tools/{id}/always-allow: approve, and later calls like this one in this chat too."""
         decision = Decision(Answer.ALLOW, by=by.calling_themselves(body.by), always=_chosen(body.option))
-        return await self._decide(owner, invocation_id, decision, chat_id=chat_id)
+        return await self._decide(owner, invocation_id, decision, chat_id=chat_id, tool_name=body.tool_name)
 
     async def always_allow_options(self, owner: str, chat_id: str, invocation_id: str) -> list[dict[str, Any]]:
         """GET /chats/{id}/tools/{id}/always-allow/options: `{option, label}` of each rule that would allow this call.
@@ -122,6 +122,7 @@ class Approvals(Service):
         decision: Decision,
         *,
         chat_id: str | None = None,
+        tool_name: str | None = None,
         once: Once | None = None,
     ) -> dict[str, Any]:
         def change(tx: Writing) -> dict[str, Any]:
@@ -131,6 +132,7 @@ class Approvals(Service):
                 _check_line(tx, chat_id, work.chat.id, invocation_id)
             if interrupt is None:
                 raise Fault("invalid_transition", f"invocation {invocation_id!r} is not waiting for an approval")
+            _refuse_other_tool(tx, invocation_id, tool_name)
             _refuse_repetition(interrupt, decision)
             return dto.interrupt(interrupts.resolve(work, interrupt, decision))
 
@@ -138,6 +140,13 @@ class Approvals(Service):
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_other_tool(tx: Reading, invocation_id: str, tool_name: str | None) -> None:
+    """Whoever names a tool means the one that they saw: calls of another one are not allowed for good."""
+    invocation = tx.get(InvocationRecord, invocation_id)
+    if tool_name and invocation is not None and tool_name != invocation.name:
+        raise Fault("conflict", f"invocation {invocation_id!r} calls {invocation.name!r}, not {tool_name!r}")
 
 
 def _refuse_repetition(interrupt: InterruptRecord, decision: Decision) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentkit.runtime.asking import interrupts
+from agentkit.runtime.asking import interrupts, questions
 from agentkit.runtime.asking.approvers import answering
 from agentkit.runtime.moments import later
 from agentkit.runtime.records import InterruptRecord
@@ -21,7 +21,7 @@ def meet(work: Work) -> None:
     """Does what is due by now with every question of the chat."""
     is_changed = False
     for interrupt in work.pending_interrupts():
-        if interrupts.is_over(interrupt, now=work.tx.now):
+        if questions.is_over(interrupt, now=work.tx.now):
             interrupts.expire(work, interrupt)
         elif changes := _due(interrupt, now=work.tx.now):
             work.save(interrupt, **changes)

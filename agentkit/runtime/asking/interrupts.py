@@ -30,7 +30,7 @@ from agentkit.wire import (
     ToolInvocationStatus,
 )
 
-__all__ = ["Answer", "Decision", "expire", "is_over", "is_unknown_outcome", "of_invocation", "resolve"]
+__all__ = ["Answer", "Decision", "expire", "is_unknown_outcome", "of_invocation", "resolve"]
 
 EXPIRY: Final = Approver("expiry")
 UNANSWERED: Final = "nobody answered in time"
@@ -78,11 +78,6 @@ def is_unknown_outcome(interrupt: InterruptRecord) -> bool:
     return bool(interrupt.meta.get("unknown_outcome"))
 
 
-def is_over(interrupt: InterruptRecord, *, now: str) -> bool:
-    """Whether it is too late for an answer, noticed or not."""
-    return interrupt.expires_at is not None and interrupt.expires_at <= now
-
-
 def resolve(work: Work, interrupt: InterruptRecord, decision: Decision) -> InterruptRecord:
     """The answer.
 
@@ -127,7 +122,7 @@ def expire(work: Work, interrupt: InterruptRecord) -> None:
 
 def _refuse_late(interrupt: InterruptRecord, *, now: str) -> None:
     if interrupt.status is InterruptStatus.PENDING:
-        if is_over(interrupt, now=now):  # its wake-up denies it in a moment: fail closed
+        if questions.is_over(interrupt, now=now):  # its wake-up denies it in a moment: fail closed
             expired = interrupt.but(**_closed(interrupt, InterruptEvent.EXPIRE, InterruptDecision.EXPIRED, by=EXPIRY))
             said = f"interrupt {interrupt.id!r} expired at {interrupt.expires_at}: deny"
             raise Fault("already_resolved", said, winner=dto.interrupt(expired))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from agentkit.runtime import lineage
 from agentkit.runtime.asking import policies
+from agentkit.runtime.faults import Fault
 from agentkit.runtime.ids import hashed, new_id
 from agentkit.runtime.records import InterruptRecord, InvocationRecord
 from agentkit.runtime.states import INTERRUPT, RUN, InterruptEvent, RunEvent, after
@@ -97,11 +98,21 @@ def pending(work: Work, invocation: InvocationRecord) -> list[InterruptRecord]:
     return work.tx.find(InterruptRecord, resource_id=invocation.id, status=InterruptStatus.PENDING)
 
 
+def is_over(interrupt: InterruptRecord, *, now: str) -> bool:
+    """Whether it is too late for an answer, noticed or not."""
+    return interrupt.expires_at is not None and interrupt.expires_at <= now
+
+
 def answer(work: Work, invocation: InvocationRecord, *, by: str, data: Any, is_declined: bool = False) -> bool:
-    """The call's widget was answered, not through the question but with the call's result. False: it has none."""
+    """The call's widget was answered, not through the question but with the call's result. False: it has none.
+
+    Raises Fault `invalid_transition` where it is too late for that.
+    """
     event = InterruptEvent.DENY if is_declined else InterruptEvent.ALLOW
     asked = [each for each in pending(work, invocation) if each.reason is InterruptReason.WIDGET]
     for interrupt in asked:
+        if is_over(interrupt, now=work.tx.now):  # its wake-up denies it in a moment: fail closed
+            raise Fault("invalid_transition", f"interrupt {interrupt.id!r} expired at {interrupt.expires_at}")
         work.save(
             interrupt,
             status=after(INTERRUPT, interrupt.status, event),

@@ -10,7 +10,7 @@ import pytest
 from agentkit.runtime.asking.approvers import Approver
 from agentkit.runtime.faults import Fault
 from agentkit.testing import call
-from agentkit.wire import AlwaysAllow, RejectTool
+from agentkit.wire import AlwaysAllow, RejectTool, SubmitToolResult
 from tests.runtime.asking.asked import LONG_AGO, aged, asking, invoke, lost, paying, question, resolve, row
 from tests.runtime.playing import ADA, ANN, EVE, OWNER, Play, invocations, playing, texts
 
@@ -203,6 +203,9 @@ async def test_always_allow_over_its_endpoint_takes_an_option() -> None:
             with pytest.raises(Fault) as wrong:
                 await approvals.always_allow(OWNER, chat_id, asked["resource_id"], AlwaysAllow(option=option), by=ANN)
             assert wrong.value.code == "invalid_request"
+        with pytest.raises(Fault, match="calls 'pay', not 'spend'") as other:
+            await approvals.always_allow(OWNER, chat_id, asked["resource_id"], AlwaysAllow(tool_name="spend"), by=ANN)
+        assert other.value.code == "conflict"
         exact = AlwaysAllow(option={"scope": "exact"}, by="Ann")
         answer = await approvals.always_allow(OWNER, chat_id, asked["resource_id"], exact, by=ANN)
         assert (answer["decision"], answer["resolved_as"]) == ("approved", "Ann")
@@ -287,3 +290,19 @@ async def test_a_widget_is_answered_once_through_the_same_record() -> None:
         assert (answer["decision"], answer["resolution"], answer["resolved_by"]) == ("rejected", "deny", "ada")
         with pytest.raises(Fault, match="was resolved by ada"):
             await resolve(play, asked, decision="allow", data={"action": {"type": "go"}})
+
+
+async def test_a_widget_is_not_answered_with_the_calls_result_once_time_is_over() -> None:
+    sure = {"type": "ui", "title": "Sure?", "actions": [{"label": "Go", "action": {"type": "go"}}], "interactive": True}
+    async with playing(call("widget", sure), "nobody came") as play:
+        await play.say()
+        [asked] = (await play.until(lambda chat: chat["pending_interrupts"]))["pending_interrupts"]
+        record = await row(play, asked)
+        await play.platform._store.write(lambda tx: tx.update(record.but(expires_at=LONG_AGO)))  # nobody is woken
+        said = SubmitToolResult.parse({"action": {"type": "go"}})
+        with pytest.raises(Fault, match="expired at") as late:
+            await play.platform.chats.submit_result(OWNER, asked["resource_id"], said)
+        assert late.value.code == "invalid_transition"
+        await aged(play, asked)  # and now somebody is
+        [invocation] = invocations(await play.idle())
+        assert (invocation["status"], (await row(play, asked)).decision) == ("failed", "expired")
