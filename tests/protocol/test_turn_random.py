@@ -43,7 +43,7 @@ def test_every_turn_ends_as_its_run_did(chunk: int) -> None:
 def test_random_turns_visit_every_cell_of_the_tables() -> None:
     seen: set[turn_spy.Cell] = set()
     with turn_spy.watching(seen):
-        for seed in range(7_000):
+        for seed in range(9_000):
             turn_fuzz.walk(seed)
         for seed in range(500):
             turn_oracle.play(seed)
