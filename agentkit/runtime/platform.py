@@ -40,6 +40,7 @@ from agentkit.runtime.executors.hook import HookExecutor
 from agentkit.runtime.executors.http import HttpExecutor
 from agentkit.runtime.executors.internal._executor import InternalExecutor
 from agentkit.runtime.executors.mcp import McpExecutor
+from agentkit.runtime.faults import Fault
 from agentkit.runtime.files import Files
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.fleet.local import LocalFleet
@@ -183,6 +184,7 @@ class Platform:
         self.sessions = Sessions(store, fleet=self._fleet)
         webhooks = reach.approval_webhooks
         self._told_of_questions = None if webhooks is None else dict.fromkeys(webhooks, reach.approval_webhook_secret)
+        self._signs_with = reach.approval_webhook_secret if webhooks else ""
         self._webhooks = Webhooks(store, secret=partial(keychain.secret, LOCAL), public_url=reach.public_url)
         self._recovery = Recovery(store, here=here, fleet=self._fleet, engine=engine, is_alive=self._engines.is_alive)
         self._advances: Mapping[str, Callable[[str], Awaitable[None]]] = {
@@ -212,6 +214,7 @@ class Platform:
             self._store.on_commit(self._told)
             await self.vault.start()
             await self._prepare()
+            await self._look_for_signature()
             await stack.enter_async_context(self._executions.run())
             await stack.enter_async_context(self._engine.run(self.advance))
             await stack.enter_async_context(self._working())
@@ -292,6 +295,18 @@ class Platform:
                 predefine_app(tx, ref, app)
 
         await self._store.write(write)
+
+    async def _look_for_signature(self) -> None:
+        """Says at once what would come up only when nobody is told of a question."""
+        name = self._signs_with
+        try:
+            is_there = not name or await self.keychain.secret(LOCAL, name) is not None
+        except Fault as fault:
+            logger.warning("approval webhooks: the secret %r cannot be used: %s", name, fault)
+        else:
+            if not is_there:
+                hint = f"agentkit secret set {name}"
+                logger.warning("approval webhooks: the secret %r is not set; nobody is told until `%s`", name, hint)
 
     # -- who asks --------------------------------------------------------------------------------------------------
 

@@ -224,12 +224,12 @@ async def question(call: Execution, desk: ToolDesk) -> Produced:
 @pytest.mark.requirement("tool:asks-a-person")
 async def test_a_tool_asks_a_person_and_its_timeout_stands_still() -> None:
     bench = BenchExecutor(ask=question)
-    async with playing(works("ask"), "ok", executors=[bench], tools=[bench_tool(timeout=0.2)]) as play:
+    async with playing(works("ask"), "ok", executors=[bench], tools=[bench_tool(timeout=1)]) as play:
         await play.say()
         chat = await play.until(lambda chat: chat["status"] == "awaiting_input")
         (asked,) = chat["pending_interrupts"]
         assert (asked["reason"], asked["meta"]["message"]) == ("confirmation", "Who?")
-        await anyio.sleep(0.3)  # longer than the timeout
+        await anyio.sleep(1.2)  # longer than the timeout
         with pytest.raises(Exception, match="does not fit"):
             await resolve(play, asked["id"], decision="allow", data={"name": 7})
         await resolve(play, asked["id"], decision="allow", data={"name": "Ada"}, note="hm")

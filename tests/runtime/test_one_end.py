@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -178,22 +179,24 @@ async def test_two_questions_at_a_time_leave_the_timeout_as_it_was() -> None:
         raise AssertionError("unreachable")
 
     bench = BenchExecutor(twice=twice)
-    async with playing(works("twice"), "ok", executors=[bench], tools=[bench_tool(timeout=0.2)]) as play:
+    async with playing(works("twice"), "ok", executors=[bench], tools=[bench_tool(timeout=1)]) as play:
         await play.say()
         first, second = await asked(play, 2)
         await resolve(play, first["id"], decision="allow")
-        await anyio.sleep(0.4)  # longer than the timeout: the other question is still open
+        await anyio.sleep(1.2)  # longer than the timeout: the other question is still open
         assert [each["id"] for each in (await play.chat())["pending_interrupts"]] == [second["id"]]
         await resolve(play, second["id"], decision="allow")
-        assert await results(play) == [("failed", "no answer within 0.2 s")]
+        assert await results(play) == [("failed", "no answer within 1 s")]
 
 
 async def test_a_question_that_its_tool_gave_up_is_not_asked_any_more() -> None:
-    answered = anyio.Event()
+    seen, answered = anyio.Event(), anyio.Event()
 
     async def impatient(call: Execution, desk: ToolDesk) -> Produced:
-        with anyio.move_on_after(0.1):
-            await desk.ask(call, InterruptReason.CONFIRMATION, {"message": "?"}, schema=None)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(desk.ask, call, InterruptReason.CONFIRMATION, {"message": "?"}, schema=None))
+            await seen.wait()
+            group.cancel_scope.cancel()
         await answered.wait()
         return Produced("went on alone")
 
@@ -201,6 +204,7 @@ async def test_a_question_that_its_tool_gave_up_is_not_asked_any_more() -> None:
     async with playing(works("impatient"), "ok", executors=[bench], tools=[bench_tool()]) as play:
         await play.say()
         await asked(play, 1)
+        seen.set()
         chat = await play.until(lambda chat: not chat["pending_interrupts"])
         assert (chat["status"], chat["active_run"]["state"]) == ("busy", "working")
         answered.set()

@@ -131,6 +131,16 @@ async def test_what_happens_to_a_question_that_waits_is_told(
     assert (told["status"], bool(told[field]), told["meta"]["arguments"]) == ("pending", True, {"q": "ten"})
 
 
+async def test_a_secret_that_is_not_there_is_missed_at_the_start(
+    receiver: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with playing(ASK, approval_webhooks=[receiver.url], approval_webhook_secret="HOOKS"):
+        pass
+    assert [each.message for each in caplog.records if each.name == "agentkit.platform"] == [
+        "approval webhooks: the secret 'HOOKS' is not set; nobody is told until `agentkit secret set HOOKS`"
+    ]
+
+
 async def test_a_question_that_nobody_answers_in_time_is_told_as_expired(receiver: Listener) -> None:
     async with playing(ASK, "a pity", tools=[gated(timeout=0.05)], approval_webhooks=[receiver.url]) as play:
         await play.say()

@@ -18,6 +18,7 @@ from agentkit.wire import (
     ResolveInterrupt,
     RunAgentRequest,
 )
+from tests.runtime.asking.asked import LONG_AGO, aged
 from tests.runtime.executors.asking import (
     CHILD,
     GRANDCHILD,
@@ -95,7 +96,8 @@ async def test_a_rejection_below_goes_to_the_child() -> None:
 
 
 async def test_an_approval_below_that_nobody_gives_expires_and_carries_all_on() -> None:
-    async with parked_below(approval_timeout=0.5) as (play, _):
+    async with parked_below(approval_timeout=3600) as (play, asked):
+        await aged(play, asked, expires_at=LONG_AGO)
         assert (await only_call(play))["result"] == "ok"
         assert asked_with(play, "child")[-1].messages[-1].text == "nobody approved this call in time"
 
@@ -240,10 +242,10 @@ async def test_a_child_out_of_time_is_stopped() -> None:
 
 async def test_a_childs_time_stands_still_while_a_person_is_asked() -> None:
     scripts = {"model": [ask(), "over"], "child": [PAY, "paid"]}
-    async with playing(scripts=scripts, tools=[agent_tool(paying(), timeout=0.3)]) as play:
+    async with playing(scripts=scripts, tools=[agent_tool(paying(), timeout=1)]) as play:
         await play.say()
         chat = await parked(play)
-        await anyio.sleep(0.7)  # longer than it may take
+        await anyio.sleep(1.3)  # longer than it may take
         (asked,) = (await play.chat())["pending_interrupts"]
         await play.platform.approvals.reject(OWNER, asked["resource_id"], RejectTool(reason="no"), by=ADA)
         assert chat["status"] == "awaiting_input" and (await only_call(play))["result"] == "paid"
