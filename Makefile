@@ -12,6 +12,7 @@ TASKS ?= 2000
 RUNS ?= 1000
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1 )))# a test in four waits
 ARGS ?=
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),-j2 --output-sync)# where what each says can be kept together
 
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
@@ -52,7 +53,7 @@ test: $(VENV)/.dev ## run the tests on all cores (ARGS="tests/wire -k status" na
 	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal --inline-snapshot=disable $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types twice, floors, dependencies, schemas: changes nothing
-	@$(MAKE) --no-print-directory --keep-going lint format types pyright floors deps schemadiff
+	@$(MAKE) --no-print-directory --keep-going $(TOGETHER) lint format types pyright floors deps schemadiff
 
 bench: $(VENV)/.dev ## measure speed and memory (ARGS="--help" lists the options)
 	$(call timed,bench,$(PY) -m bench $(ARGS))

@@ -1,12 +1,12 @@
 """Locks on files, by which processes know of each other: the system takes one away however its holder ends.
 
->>> import os, tempfile
+>>> import tempfile
 >>> from pathlib import Path
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     sign = Path(folder, "sign")
 ...     held = create_locked(sign)
 ...     print(is_locked(sign))
-...     os.close(held)
+...     held.release()
 ...     print(is_locked(sign))
 True
 False
@@ -16,28 +16,42 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from pathlib import Path
 
-__all__ = ["create_locked", "is_locked", "try_lock"]
+__all__ = ["HeldLock", "create_locked", "is_locked", "try_lock"]
 
 
-def create_locked(path: Path) -> int:
-    """A new file of that name, locked until the returned descriptor is closed or the process ends. Raises OSError.
+class HeldLock:
+    """A lock that this process holds until `release` or its end. What is forked from it does not hold it on."""
+
+    def __init__(self, file: int) -> None:
+        self._file: int | None = file
+        _held.add(self)
+
+    def release(self) -> None:
+        """Gives the lock up; again, nothing happens."""
+        _held.discard(self)
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def create_locked(path: Path) -> HeldLock:
+    """A new file of that name, locked. Raises OSError.
 
     It has its name only once it is locked, so nobody finds it without its lock; what is killed in between leaves
     the same name behind a dot.
     """
     if sys.platform == "win32":  # an open file keeps its name there, and cannot be removed by who takes it for left
-        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try_lock(held)
-        return held
+        return _create(path)
     unfinished = path.with_name(f".{path.name}")
-    held = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    held = _create(unfinished)
     try:
-        try_lock(held)
         unfinished.rename(path)
     except OSError:
-        os.close(held)
+        held.release()
+        unfinished.unlink()
         raise
     return held
 
@@ -52,6 +66,8 @@ def is_locked(path: Path) -> bool:
         return True
     try:
         return not try_lock(probe, shared=True)  # two who look at the same time do not take each other for its holder
+    except OSError:  # no locks to be had
+        return True
     finally:
         os.close(probe)
 
@@ -73,3 +89,31 @@ def try_lock(file: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _create(path: Path) -> HeldLock:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if not try_lock(file):
+            raise BlockingIOError(f"{path} is new, and somebody holds its lock")
+    except OSError:
+        os.close(file)
+        path.unlink()
+        raise
+    return HeldLock(file)
+
+
+_held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a forked child: the lock is its parent's, and would outlive that one here."""
+    for lock in list(_held):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

@@ -33,7 +33,7 @@ def scratch_folder() -> Generator[Path]:
         try:
             yield Path(name)
         finally:
-            os.close(held)
+            held.release()
 
 
 def _sweep(parent: Path) -> None:

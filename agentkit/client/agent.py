@@ -258,7 +258,8 @@ class Agent(Generic[T]):
     ) -> None:
         """Answers in the tool's place: the call is not run, and `data` (text, or any JSON) is its result.
 
-        Of a call whose outcome is unknown: what came of it. Raises UsageError where nothing is asked about the call.
+        Of a call whose outcome is unknown: what came of it. `arguments_hash` proves which arguments were shown.
+        Raises UsageError where nothing is asked about the call, ConflictError where it has other arguments by now.
         """
         chat_id = self._conversation.known_chat()
         flow = decisions.answer(chat_id, invocation_id, data, note, by=by, arguments_hash=arguments_hash)
@@ -470,7 +471,8 @@ class AsyncAgent(Generic[T]):
     ) -> None:
         """Answers in the tool's place: the call is not run, and `data` (text, or any JSON) is its result.
 
-        Of a call whose outcome is unknown: what came of it. Raises UsageError where nothing is asked about the call.
+        Of a call whose outcome is unknown: what came of it. `arguments_hash` proves which arguments were shown.
+        Raises UsageError where nothing is asked about the call, ConflictError where it has other arguments by now.
         """
         chat_id = self._conversation.known_chat()
         await self._transport.run(

@@ -265,7 +265,7 @@ class AsyncDrive:
             self._handlers.posted(invocation_id)
 
     async def _post_unknown(self, effect: PostUnknown) -> None:
-        untellable = self._handlers.error(effect.id, f"unknown outcome: {effect.note}")
+        untellable = self._handlers.untellable(effect.id, effect.note)
         try:
             await self._transport.send(post_unknown(effect))
         except AgentKitError as error:

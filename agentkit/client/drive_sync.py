@@ -134,7 +134,7 @@ class Drive(Loop[TurnMachine]):
             case PostResult():
                 self._post_result(effect)
             case PostUnknown():
-                untellable = self._handlers.error(effect.id, f"unknown outcome: {effect.note}")
+                untellable = self._handlers.untellable(effect.id, effect.note)
                 self._ask(
                     lambda: self._transport.send(post_unknown(effect)),
                     then=lambda machine, _: machine.unknown_told(effect.id),

@@ -26,7 +26,7 @@ from agentkit.client.crew import Crew
 from agentkit.client.endings import Ending, Finished, Taken, Unknown
 from agentkit.client.hooks import Hooks, after_call, before_call, settle, settle_async
 from agentkit.client.journal import Claim, Entry, Journal, JournalError
-from agentkit.errors import AgentKitError, BadRequestError, InvalidInputError, ToolError, ToolResultError
+from agentkit.errors import AgentKitError, APIError, ToolError, ToolResultError
 from agentkit.protocol.effects import Emit, PostResult, RunTool
 from agentkit.tools.client import ClientTool
 from agentkit.tools.context import Progress, ToolContext, idempotency_key
@@ -41,6 +41,7 @@ logger = logging.getLogger("agentkit.tools")
 FIRST_PAUSE_SECONDS: Final = 0.2  # before an idempotent handler that raised is tried again; doubled each time
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0  # until a call that somebody else runs is looked at again
+REFUSED: Final = (400, 413, 422)  # statuses that say that it is the result that is not taken
 MAY_BE_MADE: Final = "the program that began it ended before it had a result, so the call may have been made"
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Handlers:
         self.journal = journal or Journal()
         self._failed: set[str] = set()
         self._files: dict[str, Sequence[FileRef]] = {}
+        self._untellable: dict[str, str] = {}  # what is posted of a call that nobody knows the outcome of
         self._attempts: dict[str, int] = {}  # of the calls that were started here
 
     def names(self) -> frozenset[str]:
@@ -105,15 +107,23 @@ class Handlers:
             self._files[invocation_id] = entry.files
         return entry.result
 
-    def instead(self, effect: PostResult, error: Exception) -> PostResult | None:
+    def untellable(self, invocation_id: str, note: str) -> str:
+        """The result text of a call that nobody knows the outcome of, where the platform cannot be told of those."""
+        self._untellable[invocation_id] = text = self.error(invocation_id, f"unknown outcome: {note}")
+        return text
+
+    def instead(self, effect: PostResult, error: APIError) -> PostResult | None:
         """What is posted for a result that the platform does not take, one too large say: an error that says so.
 
-        None where something else than the result is the matter, or no handler here gave it.
+        None where something else than the result is the matter, or no handler here gave it. That the outcome of a call
+        is unknown is not replaced: an error that says less would let the model make it again.
         """
-        if effect.id not in self._attempts or not isinstance(error, BadRequestError | InvalidInputError):
+        id_ = effect.id
+        if error.status_code not in REFUSED or id_ not in self._attempts or effect.result == self._untellable.get(id_):
             return None
-        self.forget(effect.id)
-        return replace(effect, result=self.error(effect.id, f"the tool ran, but its result was not taken: {error}"))
+        logger.warning("call %s: its result was not taken (HTTP %d); the model is told so", id_, error.status_code)
+        self.forget(id_)
+        return replace(effect, result=self.error(id_, f"the result of this call was not taken: {error}"))
 
     def posted(self, invocation_id: str) -> None:
         """The platform took the call's result, or has another one."""
@@ -130,6 +140,7 @@ class Handlers:
         """The call's result is taken back: neither its error nor its files count."""
         self._failed.discard(invocation_id)
         self._files.pop(invocation_id, None)
+        self._untellable.pop(invocation_id, None)
 
     def error(self, invocation_id: str, message: str) -> str:
         """The result text of a call that failed."""

@@ -25,7 +25,7 @@ from typing import Final, TypeAlias
 from pydantic import TypeAdapter
 
 from agentkit.errors import UsageError
-from agentkit.filelocks import create_locked, is_locked
+from agentkit.filelocks import HeldLock, create_locked, is_locked
 from agentkit.wire import FileRef
 
 __all__ = ["Claim", "Entry", "Journal", "JournalError", "Kept", "journal_of"]
@@ -283,41 +283,21 @@ class _Owner:
         self.id = uuid.uuid4().hex
         self.pid = os.getpid()
         self._path: Path | None = None
-        self._file: int | None = None
+        self._lock: HeldLock | None = None
         if journal is None:
             return
         for other in journal.parent.glob(f"{journal.name}.*.live"):
             _is_alive(journal, other.name.rsplit(".", 2)[1])  # removes what the dead left
         self._path = _sign(journal, self.id)
-        self._file = create_locked(self._path)
-        _owners.add(self)
+        self._lock = create_locked(self._path)
 
     def end(self) -> None:
         """The process uses the journal no more."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
-        self.let_go()
-
-    def let_go(self) -> None:
-        """This process does not hold the lock, or no longer; one that was forked from it, or that it is from, may."""
-        _owners.discard(self)
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
-
-
-_owners: weakref.WeakSet[_Owner] = weakref.WeakSet()
-
-
-def _let_go() -> None:
-    """In a forked child: the lock is its parent's, and would outlive that one here."""
-    for owner in list(_owners):
-        owner.let_go()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+        if self._lock is not None:
+            self._lock.release()
 
 
 _parents: list[object] = []  # connections of the process that this one was forked from: kept, never closed

@@ -25,8 +25,8 @@ from agentkit.runtime.budgets import Limits
 from agentkit.runtime.cancelling import is_cancelled
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.here import Here
-from agentkit.runtime.plan import AskModel, Rebind, plan
-from agentkit.runtime.ports import Bus, Live, ModelMessage, ModelProvider, ModelRequest, Stale, Store, Writing
+from agentkit.runtime.plan import AskedElsewhere, AskModel, Rebind, plan
+from agentkit.runtime.ports import Bus, Live, ModelMessage, ModelProvider, ModelRequest, Stale, Store, Wake, Writing
 from agentkit.runtime.records import RunRecord
 from agentkit.runtime.runs import end, keep_said
 from agentkit.runtime.states import RunEvent
@@ -86,6 +86,7 @@ class Loop:
         limits: Limits,
         here: Here,
         is_alive: Callable[[str], bool],
+        wake: Callable[[Wake], None],
         binder: Binder | None = None,
     ) -> None:
         self._store = store
@@ -95,6 +96,7 @@ class Loop:
         self._limits = limits
         self._here = here
         self._is_alive = is_alive
+        self._wake = wake
         self._binder = binder or Binder(())
         self._drafts: dict[str, Draft] = {}  # chat id -> what is being written
 
@@ -123,6 +125,9 @@ class Loop:
             match todo:
                 case None:
                     return
+                case AskedElsewhere():
+                    self._wake(Wake(chat_id, todo.look_at))
+                    return
                 case Rebind():
                     await self._rebind(todo)
                     is_stale = _is_fresh  # once per model call: tools that change all the time must not keep it waiting
@@ -145,10 +150,15 @@ class Loop:
         def save(tx: Writing) -> None:
             work = Work.of(tx, todo.chat_id)
             is_meant = work is not None and (work.chat.given or work.chat.agent) == todo.given
-            if work is not None and is_meant and _is_unasked(work):
+            if work is not None and is_meant and self._is_unasked(work):
                 work.save_chat(agent=agent, given=todo.given)
 
         await self._store.write(save)
+
+    def _is_unasked(self, work: Work) -> bool:
+        """Whether no model was shown the tools yet: what it calls is of those, and so is what people are asked."""
+        run = work.open_run
+        return run is not None and run.asked_by in (None, self._here.engine_id) and _is_unanswered(work, run)
 
     async def _ask(self, todo: AskModel) -> None:
         draft = Draft(todo.message, Accumulator())
@@ -223,7 +233,8 @@ class Loop:
         def commit(tx: Writing) -> None:
             work = Work.of(tx, todo.chat_id)
             run = work.open_run if work else None
-            if work and run and (run.id, run.version) == (todo.run_id, todo.run_version):
+            is_awaited = run is not None and (run.id, run.message_id) == (todo.run_id, todo.message["id"])
+            if work and run and is_awaited and _is_unanswered(work, run):
                 change(work, run)
             else:
                 logger.debug("chat %s run %s: moved on; answer dropped", todo.chat_id, todo.run_id)
@@ -235,10 +246,8 @@ def _is_fresh(agent: AgentConfig) -> bool:
     return False
 
 
-def _is_unasked(work: Work) -> bool:
-    """Whether the model has yet to answer: a call that it made is of the tools that it was shown, and so are people."""
-    run = work.open_run
-    return run is not None and work.message(run.message_id).status is ChatMessageStatus.PENDING
+def _is_unanswered(work: Work, run: RunRecord) -> bool:
+    return work.message(run.message_id).status is ChatMessageStatus.PENDING
 
 
 def _answer(said: Accumulator) -> Answer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from agentkit.runtime import answers, budgets, children, dto, invocations, lineage
 from agentkit.runtime.asking import deadlines, questions
@@ -15,6 +15,7 @@ from agentkit.runtime.budgets import Limits
 from agentkit.runtime.context import model_request
 from agentkit.runtime.executors.internal import finish
 from agentkit.runtime.hooks import inquiry, moments
+from agentkit.runtime.moments import later
 from agentkit.runtime.ports import ModelRequest, Writing
 from agentkit.runtime.records import InvocationRecord, MessageRecord, RunRecord
 from agentkit.runtime.runs import begin, end
@@ -28,20 +29,28 @@ from agentkit.wire import (
     ToolInvocationStatus,
 )
 
-__all__ = ["AskModel", "Rebind", "plan"]
+__all__ = ["AskModel", "AskedElsewhere", "Rebind", "plan"]
+
+LOOK_AGAIN_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class AskModel:
-    """The one effect of a plan: ask this, and bring the answer back to this run while it is at this version."""
+    """The one effect of a plan: ask this, and bring the answer back to this message while it waits for one."""
 
     chat_id: str
     run_id: str
-    run_version: int
     message: Mapping[str, Any]  # the ChatMessageDTO that the answer will fill
     ref: str
     request: ModelRequest
     askers: tuple[lineage.Asker, ...] = ()  # the chats above, which hear of every delta too
+
+
+@dataclass(frozen=True, slots=True)
+class AskedElsewhere:
+    """Another process asks the model. It may die of it: look again at this time."""
+
+    look_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ def plan(
     here: str,
     is_alive: Callable[[str], bool],
     is_stale: Callable[[AgentConfig], bool],
-) -> AskModel | Rebind | None:
+) -> AskModel | AskedElsewhere | Rebind | None:
     """Moves the chat on as far as it goes by itself. None: it waits, for somebody or for good.
 
     `here` is the process that will ask the model, unless another that `is_alive` asks it already; `is_stale`: whether
@@ -79,7 +88,7 @@ def plan(
         message = work.message(run.message_id)
         if message.status is ChatMessageStatus.PENDING:
             if run.asked_by not in (None, here) and is_alive(run.asked_by):
-                return None  # its wake-up stays, for the case that this process dies
+                return AskedElsewhere(later(tx.now, LOOK_AGAIN_SECONDS))
             if is_stale(work.chat.agent):
                 return Rebind(chat_id, work.chat.owner, work.chat.given or work.chat.agent)
             if (reached := budgets.spent(tx, run, limits)) is not None:
@@ -88,7 +97,7 @@ def plan(
                 budgets.add(tx, run, turns=1)
                 return _ask(work, work.save(run, asked_by=here), message)
             else:
-                _wait_for_hook(work, run)
+                _wait_for_hook(work, run if run.asked_by is None else work.save(run, asked_by=None))
                 break
         elif not _settle(work, run, limits=limits):
             break
@@ -113,7 +122,6 @@ def _ask(work: Work, run: RunRecord, message: MessageRecord) -> AskModel:
     return AskModel(
         chat_id=work.chat.id,
         run_id=run.id,
-        run_version=run.version,
         message=dto.message(work.tx, message),
         ref=ref,
         request=model_request(work, model=ref, before_order=message.order),

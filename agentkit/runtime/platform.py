@@ -57,7 +57,7 @@ from agentkit.runtime.outbound.egress import Guard
 from agentkit.runtime.ports import Bus, Commit, Engine, Fleet, Store, Writing
 from agentkit.runtime.predefined import describe_folders, predefine_app
 from agentkit.runtime.reach import Reach
-from agentkit.runtime.records import KeyRecord
+from agentkit.runtime.records import KeyRecord, NoticeTargetRecord
 from agentkit.runtime.recovery import SWEEP_SECONDS, Recovery
 from agentkit.runtime.service import LOCAL
 from agentkit.runtime.sessions import Sessions
@@ -159,6 +159,7 @@ class Platform:
             limits=limits,
             here=here,
             is_alive=self._engines.is_alive,
+            wake=engine.wake,
             binder=binder,
         )
         self._executions = Executions(
@@ -184,7 +185,6 @@ class Platform:
         self.sessions = Sessions(store, fleet=self._fleet)
         webhooks = reach.approval_webhooks
         self._told_of_questions = None if webhooks is None else dict.fromkeys(webhooks, reach.approval_webhook_secret)
-        self._signs_with = reach.approval_webhook_secret if webhooks else ""
         self._webhooks = Webhooks(store, secret=partial(keychain.secret, LOCAL), public_url=reach.public_url)
         self._recovery = Recovery(store, here=here, fleet=self._fleet, engine=engine, is_alive=self._engines.is_alive)
         self._advances: Mapping[str, Callable[[str], Awaitable[None]]] = {
@@ -298,15 +298,16 @@ class Platform:
 
     async def _look_for_signature(self) -> None:
         """Says at once what would come up only when nobody is told of a question."""
-        name = self._signs_with
-        try:
-            is_there = not name or await self.keychain.secret(LOCAL, name) is not None
-        except Fault as fault:
-            logger.warning("approval webhooks: the secret %r cannot be used: %s", name, fault)
-        else:
+        names = await self._store.read(lambda tx: {each.secret for each in tx.find(NoticeTargetRecord)})
+        for name in sorted(names - {""}):
+            try:
+                is_there = await self.keychain.secret(LOCAL, name) is not None
+            except Fault as fault:
+                logger.warning("approval webhooks: the secret %r cannot be used: %s", name, fault)
+                continue
             if not is_there:
-                hint = f"agentkit secret set {name}"
-                logger.warning("approval webhooks: the secret %r is not set; nobody is told until `%s`", name, hint)
+                way = f"give it in `secrets=`, or run `agentkit secret set {name}`"
+                logger.warning("approval webhooks: the secret %r is not set; nobody is told until it is: %s", name, way)
 
     # -- who asks --------------------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class RunRecord(Record):
     user_message_id: str
     assistant_message_id: str  # the first answer: it exists before the model has said a word
     message_id: str  # the answer the model is writing, or wrote last
-    asked_by: str | None = None  # the process that asks the model for it, or did when it died
+    asked_by: str | None = None  # the process that asks the model for it, or that did
     turns: int = 0  # model calls made
     output_attempts: int = 0
     reminded: bool = False  # told once that a finish call is missing

@@ -216,7 +216,8 @@ class ResolveInterrupt(Wire):
 class AlwaysAllow(Wire):
     """The body of `POST /chats/{id}/tools/{id}/always-allow`: the tool, or in the newest form an option.
 
-    Our options are an `Always`, as `GET .../always-allow/options` lists them.
+    Our options are an `Always`, as `GET .../always-allow/options` lists them. `tool_name` is checked: 409 where the
+    call is another tool's.
     """
 
     tool_name: str | None = None

@@ -478,4 +478,4 @@ def test_a_result_that_the_platform_does_not_take_is_told_to_the_model(home: Hom
     told = play(place.agent(weather(lambda args: "rain " * (3 << 20))))
     assert told.result.text == "Too much of it."
     [(_, read)] = [each for each in place.last_request() if each[0] == "tool"]
-    assert read.startswith('{"error":"the tool ran, but its result was not taken: ') and "larger than" in read
+    assert read.startswith('{"error":"the result of this call was not taken: HTTP 413') and "larger than" in read

@@ -113,7 +113,7 @@ def listening() -> socket.socket:
 
 
 @contextmanager
-def served(*steps: Any, **more: Any) -> Generator[Served]:
+def served(*steps: Any, config: ServerConfig | None = None, **more: Any) -> Generator[Served]:
     """The server under uvicorn on a free port of 127.0.0.1."""
     ready: list[Served] = []
     up, failures = threading.Event(), list[BaseException]()
@@ -122,7 +122,7 @@ def served(*steps: Any, **more: Any) -> Generator[Served]:
     async def serve(listener: socket.socket) -> None:
         providers = {"scripted": Scripted(steps)}
         async with open_platform(**{"providers": providers, "environ": {}, "synchronous": "OFF", **more}) as platform:
-            app = create_app(platform)
+            app = create_app(platform, config=config)
             server = uvicorn.Server(
                 uvicorn.Config(app, http="h11", lifespan="off", log_config=None, timeout_graceful_shutdown=5)
             )

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import anyio
 import httpcore  # noqa: F401  # httpx imports it when it is first used, which would be in every life anew
+from pydantic import BaseModel
 
 from agentkit.runtime.faults import Fault
 from agentkit.runtime.ports import Reading
@@ -303,12 +304,18 @@ async def prepare_unknown(setting: Setting) -> None:
         await world.until(lambda tx: tx.find(ChatRecord, status=ChatStatus.IDLE))
 
 
+def _below(kind: type[BaseModel]) -> set[type[BaseModel]]:
+    return {each for below in kind.__subclasses__() for each in (below, *_below(below))}
+
+
 def main(name: str, how: str = "writes") -> None:
     """Prints the points of an operation with what must follow, as a JSON line; then each outcome.
 
     `how`: "all" dies at all of them, "writes" not before what only reads, "none" nowhere.
     """
     anyio.run(anyio.sleep, 0)  # what is imported or made once is so before the forks
+    for model in _below(BaseModel):
+        model.model_rebuild()  # or each life would build those that it meets
     gc.collect()
     gc.freeze()
     with settled(name) as setting:

@@ -16,8 +16,9 @@ import pytest
 from agentkit import AgentKitError, AlreadyResolvedError, AsyncInference, async_inference, inference, tool
 from agentkit.runtime.asking import notices
 from agentkit.runtime.faults import Fault
+from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.ports import Commit, ModelRequest, Reading
-from agentkit.runtime.records import ChatRecord, InterruptRecord, InvocationRecord
+from agentkit.runtime.records import ChatRecord, InterruptRecord, InvocationRecord, RunRecord
 from agentkit.testing import Scripted, call, gate
 from agentkit.wire import Decide, RejectTool, ResolveInterrupt, SubmitToolResult
 from tests.runtime.playing import client_tool
@@ -235,6 +236,58 @@ async def test_a_model_that_one_server_asks_is_not_asked_by_the_other_too(tmp_pa
         await idle(one, chat_id)
         assert [each.turns for each in await one.runs(chat_id)] == [1]
     assert idler.requests == []
+
+
+async def test_a_server_that_closes_while_it_asks_a_model_leaves_that_to_the_other(tmp_path: Path) -> None:
+    db, clock, hold = tmp_path / "agentkit.db", Clock(), gate()
+    answering = Scripted(["I go on"])
+    async with opened(db, clock=clock, models=[answering]) as two:
+        async with opened(db, clock=clock, models=[Scripted([[hold, "too late"]])]) as one:
+            chat_id = await one.say(agent())
+            await hold.reached.wait()
+            await two.platform.advance(chat_id)  # asks nobody, and will look again
+            assert answering.requests == []
+        clock.forward(3)
+        await idle(two, chat_id)
+        answer = (await two.platform.chats.get(OWNER, chat_id))["chat_messages"][-1]
+        assert answer["content"][0]["text"] == "I go on"
+
+
+async def test_of_servers_that_take_each_other_for_dead_the_first_answer_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, clock, first, second = tmp_path / "agentkit.db", Clock(), gate(), gate()
+    monkeypatch.setattr(Liveness, "is_alive", lambda self, engine_id: engine_id == self.claim())
+    ours, theirs = Scripted([[first, "one"]]), Scripted([[second, "two"]])
+    async with opened(db, clock=clock, models=[ours]) as one, opened(db, clock=clock, models=[theirs]) as two:
+        chat_id = await one.say(agent())
+        await first.reached.wait()
+        await two.platform._recovery.sweep()
+        await second.reached.wait()
+        first.open()
+        await idle(one, chat_id)
+        second.open()
+        answer = (await one.platform.chats.get(OWNER, chat_id))["chat_messages"][-1]
+        assert answer["content"][0]["text"] == "one"
+    assert [len(each.requests) for each in (ours, theirs)] == [1, 1]
+
+
+async def test_a_stop_at_the_other_server_drops_the_answer_and_the_next_message_is_answered_there(
+    tmp_path: Path,
+) -> None:
+    db, clock, hold = tmp_path / "agentkit.db", Clock(), gate()
+    answering = Scripted(["hello"])
+    async with opened(db, clock=clock, models=[Scripted([[hold, "unheard"]])]) as one:
+        chat_id = await one.say(agent())
+        await hold.reached.wait()
+        async with opened(db, clock=clock, models=[answering]) as two:
+            await two.platform.chats.stop(OWNER, chat_id)
+            await two.say(agent(), "and now?", chat_id=chat_id)
+            await two.until(lambda tx: len(tx.find(RunRecord, state="completed")) == 1)
+            hold.open()
+            messages = (await two.platform.chats.get(OWNER, chat_id))["chat_messages"]
+            said = [part["text"] for each in messages for part in each["content"]]
+    assert said == ["ten", "and now?", "hello"]
 
 
 # -- sub-agents --------------------------------------------------------------------------------------------------------

@@ -25,7 +25,18 @@ from agentkit.wire import (
     InterruptStatus,
 )
 
-__all__ = ["ASKED_FOR_EVER", "answer", "ask", "carry_on", "pending", "pose", "shown_hash", "withdraw", "withdraw_one"]
+__all__ = [
+    "ASKED_FOR_EVER",
+    "answer",
+    "ask",
+    "carry_on",
+    "is_over",
+    "pending",
+    "pose",
+    "shown_hash",
+    "withdraw",
+    "withdraw_one",
+]
 
 ASKED_FOR_EVER: Final = ApprovalPolicy()
 """Whoever may approve answers, and it never expires."""

@@ -5,13 +5,12 @@ The system takes the lock away however the process ends, so a name left in the s
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from agentkit.errors import StoreError
-from agentkit.filelocks import create_locked, is_locked
+from agentkit.filelocks import HeldLock, create_locked, is_locked
 
 __all__ = ["Liveness"]
 
@@ -25,9 +24,9 @@ class Liveness:
     """
 
     def __init__(self, database: str | Path) -> None:
-        self._folder = None if str(database) == ":memory:" else Path(f"{database}.engines")
+        self._folder = None if str(database) == ":memory:" else Path(f"{Path(database).resolve()}.engines")
         self._engine_id: str | None = None
-        self._held: int | None = None
+        self._held: HeldLock | None = None
 
     def claim(self) -> str:
         """A new name for this process, alive until `release` or its end. Raises StoreError."""
@@ -50,7 +49,7 @@ class Liveness:
         if self._folder is not None and self._held is not None and self._engine_id is not None:
             with suppress(OSError):
                 (self._folder / self._engine_id).unlink()
-            os.close(self._held)
+            self._held.release()
         self._engine_id = self._held = None
 
     def _sweep(self, folder: Path) -> None:
@@ -61,9 +60,9 @@ class Liveness:
                     path.unlink()
 
 
-def _create(folder: Path, engine_id: str) -> int:
+def _create(folder: Path, engine_id: str) -> HeldLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return create_locked(folder / engine_id)
     except OSError as error:
         raise StoreError(f"cannot mark this process in {str(folder)!r}: {error}; is the folder writable?") from error

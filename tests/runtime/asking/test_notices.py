@@ -28,6 +28,10 @@ pytestmark = pytest.mark.heavy  # what it proves has nothing to do with the even
 PAY = client_tool("pay", approval=True)
 ASK = call("pay", {"q": "ten"})
 SECRET = "whsec-5d1f"
+MISSED = (
+    "approval webhooks: the secret 'HOOKS' is not set; nobody is told until it is: "
+    "give it in `secrets=`, or run `agentkit secret set HOOKS`"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +71,11 @@ async def until(play: Play, wanted: Callable[[list[WebhookRecord]], bool]) -> li
         while not wanted(found := await rows(play)):
             await anyio.sleep(0.005)
     return found
+
+
+def missed(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the platform warned of."""
+    return [each.message for each in caplog.records if each.name == "agentkit.platform"]
 
 
 def failing(times: int) -> Callable[[Any], int]:
@@ -136,9 +145,24 @@ async def test_a_secret_that_is_not_there_is_missed_at_the_start(
 ) -> None:
     async with playing(ASK, approval_webhooks=[receiver.url], approval_webhook_secret="HOOKS"):
         pass
-    assert [each.message for each in caplog.records if each.name == "agentkit.platform"] == [
-        "approval webhooks: the secret 'HOOKS' is not set; nobody is told until `agentkit secret set HOOKS`"
-    ]
+    assert missed(caplog) == [MISSED]
+
+
+async def test_a_start_that_keeps_the_webhooks_of_the_one_before_misses_their_secret_as_well(
+    receiver: Listener, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    kept = tmp_path / "work.db"
+    told = {"approval_webhooks": [receiver.url], "approval_webhook_secret": "HOOKS"}
+    async with playing(ASK, db=kept, secrets={"HOOKS": SECRET}, **told):
+        assert missed(caplog) == []
+    async with playing(ASK, db=kept):
+        assert missed(caplog) == [MISSED]
+    caplog.clear()
+    async with playing(ASK, db=kept, secrets={"HOOKS": SECRET}):
+        pass
+    async with playing(ASK, db=kept, approval_webhooks=[]):
+        pass
+    assert missed(caplog) == []
 
 
 async def test_a_question_that_nobody_answers_in_time_is_told_as_expired(receiver: Listener) -> None:

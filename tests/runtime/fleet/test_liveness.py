@@ -93,3 +93,17 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "db.engines").write_text("not a folder")
     with pytest.raises(StoreError, match=r"db\.engines"):
         Liveness(tmp_path / "db").claim()
+
+
+def test_a_name_is_alive_wherever_the_process_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    engines, other = Liveness("work.db"), Liveness("work.db")
+    name = engines.claim()
+    other.claim()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "link.db").symlink_to(tmp_path / "work.db")
+    assert other.is_alive(name) and Liveness(tmp_path / "link.db").is_alive(name)
+    engines.release()
+    assert not other.is_alive(name)
+    other.release()
