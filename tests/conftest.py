@@ -6,6 +6,7 @@ keep it to one.
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -69,6 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if _is_thorough(item)]
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Takes the modules of all tests out of the garbage collector's rounds, which would walk them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_thorough(item: pytest.Item) -> bool:

@@ -18,8 +18,9 @@ markers =
 
 
 @pytest.fixture
-def guarded(pytester: pytest.Pytester) -> pytest.Pytester:
+def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project of its own under our conftest."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the others take seconds
     pytester.makeini(SETTINGS)
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     return pytester
@@ -27,7 +28,7 @@ def guarded(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def run(guarded: pytest.Pytester, source: str) -> pytest.RunResult:
     guarded.makepyfile(source)  # pyright: ignore[reportUnknownMemberType]  (pytest leaves its keyword arguments untyped)
-    return guarded.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    return guarded.runpytest_subprocess("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin", "-p", "pytest_timeout")
 
 
 def test_reaching_another_machine_fails_the_test_even_when_the_error_is_swallowed(guarded: pytest.Pytester) -> None:

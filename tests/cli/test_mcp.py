@@ -49,7 +49,7 @@ async def over_stdio(console: Console, *arguments: str, mode: str = "auto") -> A
 
 
 @pytest.mark.asyncio_only  # the process is the same
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("mode", [pytest.param("legacy", marks=pytest.mark.thorough), "auto"])
 async def test_an_agent_in_python_is_served_with_its_tools_over_stdio(console: Console, mode: str) -> None:
     (console.folder / "team.py").write_text(AGENT)
     async with over_stdio(console, "--agent", "team:agent", "--tools", mode=mode) as client:
@@ -89,7 +89,11 @@ async def test_it_listens_for_http_on_this_machine(console: Console) -> None:
         assert process.wait(20) == 143
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)],
+    ids=["ctrl-c", "sigterm"],
+)
 def test_a_signal_ends_it_although_nobody_closes_stdin(console: Console, number: signal.Signals, code: int) -> None:
     (console.folder / "helper.json").write_text(json.dumps({"core_app": {"ref": "offline/extract"}}))
     with console.start("mcp", "serve", "--agent", "helper.json") as process:

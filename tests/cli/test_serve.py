@@ -200,7 +200,7 @@ def test_without_a_key_nothing_is_limited(spoken: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "environ"),
-    [(["--no-console"], {}), ([], {"AGENTKIT_CONSOLE": "off"})],
+    [(["--no-console"], {}), pytest.param([], {"AGENTKIT_CONSOLE": "off"}, marks=pytest.mark.thorough)],
     ids=["argument", "environment"],
 )
 def test_a_server_may_be_without_a_console(arguments: list[str], environ: dict[str, str]) -> None:

@@ -119,7 +119,9 @@ def test_a_task_that_fails_is_exit_code_1_with_its_error_and_its_log(there: Cons
     assert (json.loads(told.stdout)["status"], json.loads(told.stdout)["error"]) == (11, "ValueError: bad size")
 
 
-@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["no-color", "dumb"])
+@pytest.mark.parametrize(
+    "environ", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.thorough)], ids=["no-color", "dumb"]
+)
 def test_colours_are_off_where_they_are_not_wanted(environ: dict[str, str], there: Console, echo: str) -> None:
     with there.terminal("task", "run", echo, "--set", "text=hi", **environ) as terminal:
         assert terminal.end() == 0

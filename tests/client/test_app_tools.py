@@ -40,7 +40,9 @@ class App(BaseApp):
 """
 
 
-@pytest.fixture(params=["memory-sync", "memory-trio", "socket-sync", "socket-asyncio"])
+@pytest.fixture(
+    params=[pytest.param("memory-sync", marks=pytest.mark.thorough), "memory-trio", "socket-sync", "socket-asyncio"]
+)
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -166,7 +166,7 @@ ASYNC_CTRL_C = """
 """
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.thorough)])
 def test_ctrl_c_ends_an_async_program(backend: str) -> None:
     program = textwrap.dedent(ASYNC_CTRL_C).replace("BACKEND", backend)
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=15)
@@ -199,7 +199,7 @@ BLOCKED = """
 """
 
 
-@pytest.mark.parametrize("backend", ["sync", "asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["sync", pytest.param("asyncio", marks=pytest.mark.thorough), "trio"])
 def test_a_handler_that_blocks_for_ever_does_not_keep_the_program_from_ending(backend: str) -> None:
     program = textwrap.dedent(BLOCKED).replace("BACKEND", backend)
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=15)

@@ -35,7 +35,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Generator[Home]:
     apps = write_apps(folder, "your-app", "my-app", "my-stateful-app@abc123", "image-app", "long-running-app")
     apps["failing"] = write_app(folder / "failing", FAILING, name="failing")
     apps["secret"] = write_app(folder / "secret", WRITING, name="needs-a-secret", manifest="secrets: [{key: HF_TOKEN}]")
-    with home(apps=apps, fleet=FleetConfig(size=4)) as server:
+    with home(apps=apps, fleet=FleetConfig(size=2)) as server:
         yield server
 
 

@@ -53,7 +53,9 @@ class Site:
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}", **BARE}, timeout=30)
 
 
-@pytest.fixture(scope="module", params=["the key as written", "agentkit serve"])
+@pytest.fixture(
+    scope="module", params=["the key as written", pytest.param("agentkit serve", marks=pytest.mark.thorough)]
+)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     """The server in this process, which takes the short key; and the command, which takes none below 16 letters."""
     apps = write_apps(tmp_path_factory.mktemp("apps"), *APPS)

@@ -37,7 +37,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Generator[Home]:
         folder, "your-app", "my-app", "my-stateful-app", "image-processor", "image-app", "long-running-app"
     )
     apps["needs-a-secret"] = write_app(folder / "secret", WRITING, name="needs-a-secret", manifest=SECRET)
-    with home(key=KEY, apps=apps, fleet=FleetConfig(size=4)) as server:
+    with home(key=KEY, apps=apps, fleet=FleetConfig(size=2)) as server:
         yield server
 
 

@@ -58,7 +58,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Generator[Runtime]:
         yield opened
 
 
-@pytest.fixture(params=["in process", "served"])
+@pytest.fixture(params=["in process", pytest.param("served", marks=pytest.mark.thorough)])
 def client(request: pytest.FixtureRequest, runtime: Runtime, there: Home) -> Generator[Inference]:
     """A client of either; afterwards it has no open task, no session and no busy worker, and runs what is right."""
     given = runtime if request.param == "in process" else there
@@ -69,6 +69,9 @@ def client(request: pytest.FixtureRequest, runtime: Runtime, there: Home) -> Gen
         unfinished = [{"field": "status", "operator": "lt", "value": int(TaskStatus.COMPLETED)}]
         assert client.tasks.list(filters=unfinished).items == []
         _until_nobody_works(client)
+
+
+EITHER = pytest.mark.parametrize("client", ["in process", "served"], indirect=True)  # in every run
 
 
 @contextmanager
@@ -128,6 +131,7 @@ def test_an_app_that_is_none_is_not_given_to_a_runtime(tmp_path: Path, kind: str
     assert "me/bad" in str(caught.value)
 
 
+@EITHER
 @pytest.mark.parametrize(
     "schema",
     [{"type": "nothing"}, {"properties": {"a": {"type": 7}}}, {"$ref": "https://example.com/a.json"}, [1]],
@@ -152,6 +156,7 @@ def test_an_app_that_fails_in_its_worker_fails_its_task_with_the_reason(client: 
 # -- input ---------------------------------------------------------------------------------------------------------
 
 
+@EITHER
 def test_input_that_does_not_fit_is_refused_with_its_paths(client: Inference) -> None:
     for bad, path in (({"prompt": 7}, "prompt"), ({"start": "maybe"}, "start")):
         with pytest.raises(InvalidInputError, match=path) as caught:
@@ -175,6 +180,7 @@ def test_input_that_is_no_object_is_refused(client: Inference, value: Any) -> No
         client.run({"app": "infsh/echo", "input": value})
 
 
+@EITHER
 def test_an_unknown_app_version_or_function_is_refused_with_what_there_is(client: Inference) -> None:
     for app, status, there_is in (
         ("nobody/nothing", 404, "nobody/nothing"),
@@ -189,6 +195,7 @@ def test_an_unknown_app_version_or_function_is_refused_with_what_there_is(client
     assert caught.value.status_code == 400
 
 
+@EITHER
 def test_a_task_that_there_is_not_is_not_found(client: Inference) -> None:
     for ask in (client.tasks.get, client.tasks.status, client.tasks.cancel, client.tasks.logs, client.tasks.delete):
         with pytest.raises(NotFoundError, match="task_abc123"):
@@ -233,6 +240,7 @@ def test_a_session_timeout_with_a_session_that_exists_is_refused(client: Inferen
     assert posted(there, "/run", {**STATEFUL, "session_timeout": 60}).status_code == 400
 
 
+@EITHER
 @pytest.mark.requirement("session:codes")
 def test_unknown_ended_and_expired_sessions_are_told_apart(client: Inference) -> None:
     with pytest.raises(SessionNotFoundError) as unknown:
@@ -342,6 +350,7 @@ def test_a_webhook_to_a_dead_host_holds_nothing_up(client: Inference, url: str) 
     assert time.monotonic() - began < 15
 
 
+@EITHER
 @pytest.mark.parametrize("url", ["not a url", "ftp://example.com/x", "file:///etc/passwd", "http://"])
 def test_a_webhook_that_is_no_web_address_is_refused(client: Inference, url: str) -> None:
     with pytest.raises(APIError, match="webhook") as caught:

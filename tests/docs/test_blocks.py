@@ -1,14 +1,14 @@
-"""Every Python block of the README and of docs/ runs, in order, one page in one interpreter."""
+"""Every Python block of the README and of docs/ runs, in order, one page in one process."""
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked import Programs
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -17,17 +17,14 @@ KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OLLAMA_BASE_URL", "AGENTKIT_MODEL"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+def test_every_block_runs(page: Path, tmp_path: Path, programs: Programs) -> None:
     text = page.read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)
     assert len(blocks) == text.count("```python")
-    script = tmp_path / f"{page.stem}_page.py"  # `secrets` is a module that others import
-    script.write_text("\n".join(blocks), encoding="utf-8")
+    module = f"{page.stem}_page"  # `secrets` is a module that others import
+    (tmp_path / f"{module}.py").write_text("\n".join(blocks), encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if name not in KEYS}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path, env={**env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=18, check=False,
-    )  # fmt: skip
+    done = programs.run(module, cwd=tmp_path, env=env, seconds=18)
     assert done.returncode == 0, done.stderr
 
 

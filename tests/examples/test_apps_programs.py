@@ -108,6 +108,11 @@ def program(request: pytest.FixtureRequest) -> Program:
     return lambda name, *arguments: run(name, "--base-url", url, *arguments)
 
 
+# What it takes to run "here" the notes show in every run.
+EACH_WAY = pytest.mark.parametrize(
+    "program", [pytest.param("here", marks=pytest.mark.thorough), "there"], indirect=True
+)
+
 # -- what they do --------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +134,7 @@ def test_notes_come_from_files_too(server: str, tmp_path: Path) -> None:
     assert out.startswith("a.txt: 3 words, 3 of them new\nb.txt: 2 words, 1 of them new\n5 words, 4 different")
 
 
+@EACH_WAY
 def test_a_story_is_printed_as_it_grows_and_whole(program: Program, tmp_path: Path) -> None:
     corpus = tmp_path / "line.txt"
     corpus.write_text("Only this one sentence is known here. ", encoding="utf-8")
@@ -145,6 +151,7 @@ def test_a_story_ends_early_when_it_is_cancelled(server: str) -> None:
     assert err == ""
 
 
+@EACH_WAY
 def test_every_picture_of_a_folder_is_resized_and_one_that_is_none_stops_nothing(
     program: Program, tmp_path: Path
 ) -> None:
@@ -204,7 +211,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(arguments: tuple[str, ...], s
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes the way of Linux")
-@pytest.mark.parametrize("name", ["stream_story", "session_notes"])
+@pytest.mark.parametrize("name", ["stream_story", pytest.param("session_notes", marks=pytest.mark.thorough)])
 def test_ctrl_c_ends_the_program_and_every_process_it_started(name: str, tmp_path: Path) -> None:
     arguments = ["--words", "2000", "--delay", "0.2"]
     if name == "session_notes":

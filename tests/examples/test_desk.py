@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.examples.desk_process import DOCUMENTS, ROOT, DeskFolder
+from tests.forked import Programs
 
 pytestmark = pytest.mark.timeout(90)  # of subprocesses that share the machine with the other tests
 
@@ -84,14 +86,19 @@ def test_without_anybody_to_ask_what_needs_a_yes_is_rejected_and_shown_so(desk: 
         assert re.search(rf"^{re.escape(name)}: rejected: .*nobody is here to approve it", table, re.M)
 
 
-def test_a_limit_decides_what_needs_a_yes(desk: DeskFolder) -> None:
+def test_a_limit_decides_what_needs_a_yes(tmp_path: Path, programs: Programs) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name in LARGE | FOREIGN:
+        shutil.copy(DOCUMENTS / name, folder)
+    desk = DeskFolder(tmp_path / "out", folder, programs=programs)
     desk.run("--limit", "1000")
     rejected = {name for name, outcome in desk.outcomes().items() if outcome == "rejected"}
     assert rejected == {"10_consulting_invoice.txt"} | FOREIGN
 
 
 def test_a_second_start_does_nothing_and_says_the_same(finished: DeskFolder, tmp_path: Path) -> None:
-    again = DeskFolder(tmp_path / "again")
+    again = DeskFolder(tmp_path / "again", programs=finished.programs)
     shutil.copytree(finished.out, again.out)
     before = (again.lines(), again.booked())
     run = again.run("--yes")
@@ -100,9 +107,10 @@ def test_a_second_start_does_nothing_and_says_the_same(finished: DeskFolder, tmp
     assert "lookup_vendor" not in run.stdout
 
 
-def test_json_puts_the_result_alone_on_stdout(desk: DeskFolder) -> None:
-    run = desk.run("--yes", "--json")
-    assert run.returncode == 0, run.stderr
+def test_json_puts_the_result_alone_on_stdout(
+    finished_run: tuple[DeskFolder, subprocess.CompletedProcess[str]],
+) -> None:
+    desk, run = finished_run
     result = json.loads(run.stdout)
     assert [each["document"] for each in result["documents"]] == sorted(path.name for path in DOCUMENTS.iterdir())
     assert result["booked"] == {"EUR": "6774.32", "USD": "950.00", "CHF": "108.00"}
@@ -110,7 +118,7 @@ def test_json_puts_the_result_alone_on_stdout(desk: DeskFolder) -> None:
     assert "book_large_expense" in run.stderr
 
 
-def test_what_cannot_be_read_or_came_twice_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_what_cannot_be_read_or_came_twice_is_said_and_the_rest_goes_on(tmp_path: Path, programs: Programs) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()
     shutil.copy(DOCUMENTS / "02_taxi_receipt.txt", folder / "a.txt")
@@ -120,7 +128,7 @@ def test_what_cannot_be_read_or_came_twice_is_said_and_the_rest_goes_on(tmp_path
     (folder / ".hidden").write_text("Total 10.00 EUR")
     (folder / "e.txt").symlink_to(folder / "nowhere")
     (folder / "subfolder").mkdir()
-    desk = DeskFolder(tmp_path / "out", folder)
+    desk = DeskFolder(tmp_path / "out", folder, programs=programs)
     run = desk.run()
     assert (run.returncode, run.stderr) == (1, "")
     assert desk.outcomes() == {
@@ -153,11 +161,11 @@ def test_what_cannot_work_ends_with_a_sentence_and_status_2(desk: DeskFolder, ar
     assert "Traceback" not in run.stderr + run.stdout
 
 
-def test_fresh_wants_a_yes_and_then_books_anew(tmp_path: Path) -> None:
+def test_fresh_wants_a_yes_and_then_books_anew(tmp_path: Path, programs: Programs) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()
     shutil.copy(DOCUMENTS / "02_taxi_receipt.txt", folder)
-    desk = DeskFolder(tmp_path / "out", folder)
+    desk = DeskFolder(tmp_path / "out", folder, programs=programs)
     assert desk.run("--fresh").returncode == 0  # nothing there, nothing to ask
     first = desk.query("SELECT call_key FROM booking")
     refused = desk.run("--fresh")

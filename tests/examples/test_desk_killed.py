@@ -11,19 +11,22 @@ from tests.examples.desk_process import DeskFolder
 
 pytestmark = pytest.mark.timeout(240)  # several starts each, on a machine that others use too
 
-ROUNDS = [0, *(pytest.param(number, marks=pytest.mark.thorough) for number in (1, 2))]
+ROUNDS = [
+    (0, 3),
+    *(pytest.param(number, 12, marks=pytest.mark.thorough) for number in (1, 2, 3)),
+]  # with at most so many kills
 LONGEST = 40  # lines; a whole run writes about 75
 
 
-@pytest.mark.parametrize("round_number", ROUNDS)
+@pytest.mark.parametrize(("round_number", "most"), ROUNDS)
 def test_killed_at_random_points_it_ends_like_an_uninterrupted_run(
-    finished: DeskFolder, desk: DeskFolder, round_number: int
+    finished: DeskFolder, desk: DeskFolder, round_number: int, most: int
 ) -> None:
     seed = int(os.environ.get("DESK_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"DESK_SEED={seed}")
     chance = random.Random(seed + round_number)
     kills, begun = 0, set[str]()
-    while kills < 12 and desk.killed_after_lines(chance.randint(1, LONGEST), "--yes"):
+    while kills < most and desk.killed_after_lines(chance.randint(1, LONGEST), "--yes"):
         kills += 1
         begun |= desk.chats()
     run = desk.run("--yes")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.examples.desk_process import DOCUMENTS, DeskFolder
+from tests.forked import Programs
 from tests.runtime.models.completions_server import DONE, Server, Stream, Whole, chunk, serving
 
 pytestmark = pytest.mark.timeout(90)
@@ -41,11 +42,11 @@ def says(text: str) -> Stream:
     return Stream([chunk(role="assistant"), chunk(content=text), chunk("stop"), DONE])
 
 
-def one_document(tmp_path: Path, server: Server, **environ: str) -> DeskFolder:
+def one_document(tmp_path: Path, programs: Programs, server: Server, **environ: str) -> DeskFolder:
     folder = tmp_path / "documents"
     folder.mkdir()
     shutil.copy(DOCUMENTS / "02_taxi_receipt.txt", folder)
-    return DeskFolder(tmp_path / "out", folder, {"OPENAI_BASE_URL": server.url, **environ})
+    return DeskFolder(tmp_path / "out", folder, {"OPENAI_BASE_URL": server.url, **environ}, programs)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,15 @@ def one_document(tmp_path: Path, server: Server, **environ: str) -> DeskFolder:
         (["--model", "openai/test"], {"OPENAI_API_KEY": "sk-of-nobody"}),
     ],
 )
-def test_another_model_does_the_same_work(tmp_path: Path, arguments: list[str], environ: dict[str, str]) -> None:
+def test_another_model_does_the_same_work(
+    tmp_path: Path, programs: Programs, arguments: list[str], environ: dict[str, str]
+) -> None:
     with serving(
         calls("lookup_vendor", vendor="Krause", tax_id="48/612/01977"),
         calls("book_expense", **BOOKING, vendor_id="V-1002"),
         calls("finish", **EXPENSE),
     ) as server:
-        desk = one_document(tmp_path, server, **environ)
+        desk = one_document(tmp_path, programs, server, **environ)
         run = desk.run("--json", *arguments)
     assert run.returncode == 0, run.stderr
     (outcome,) = json.loads(run.stdout)["documents"]
@@ -81,14 +84,14 @@ def test_another_model_does_the_same_work(tmp_path: Path, arguments: list[str], 
     assert json.loads(answered[1]) == {"booked": True, "booking": 1}
 
 
-def test_a_model_that_books_another_amount_or_twice_is_seen_in_the_table(tmp_path: Path) -> None:
+def test_a_model_that_books_another_amount_or_twice_is_seen_in_the_table(tmp_path: Path, programs: Programs) -> None:
     with serving(
         calls("book_expense", **{**BOOKING, "amount": 71.8}),
         calls("book_expense", **BOOKING),
         calls("book_expense", **BOOKING, vendor_id="V-9999"),
         calls("finish", **EXPENSE),
     ) as server:
-        desk = one_document(tmp_path, server)
+        desk = one_document(tmp_path, programs, server)
         run = desk.run("--model", "openai/test")
     assert run.returncode == 0, run.stderr
     assert "booked as 1: 71.80 EUR (!)" in run.stdout
@@ -97,19 +100,19 @@ def test_a_model_that_books_another_amount_or_twice_is_seen_in_the_table(tmp_pat
     assert [amount for *_, amount in desk.booked()] == ["71.80"]
 
 
-def test_a_model_that_goes_past_the_limit_of_a_tool_is_sent_back(tmp_path: Path) -> None:
+def test_a_model_that_goes_past_the_limit_of_a_tool_is_sent_back(tmp_path: Path, programs: Programs) -> None:
     with serving(
         calls("book_expense", **{**BOOKING, "amount": 1780}),
         calls("finish", **EXPENSE),
     ) as server:
-        desk = one_document(tmp_path, server)
+        desk = one_document(tmp_path, programs, server)
         desk.run("--model", "openai/test", "--yes")
     assert desk.booked() == []
     assert desk.outcomes() == {"02_taxi_receipt.txt": "not booked"}
     assert "250" in desk.lines()[0]["detail"]  # the maximum, as the agent was told
 
 
-def test_what_failed_is_tried_again_at_the_next_start(tmp_path: Path) -> None:
+def test_what_failed_is_tried_again_at_the_next_start(tmp_path: Path, programs: Programs) -> None:
     with serving(
         calls("book_expense", **BOOKING),
         Whole({"error": {"message": "the key is no longer valid"}}, status=401),
@@ -118,7 +121,7 @@ def test_what_failed_is_tried_again_at_the_next_start(tmp_path: Path) -> None:
         calls("book_expense", **BOOKING),
         calls("finish", **EXPENSE),
     ) as server:
-        desk = one_document(tmp_path, server)
+        desk = one_document(tmp_path, programs, server)
         refused = desk.run("--model", "openai/test")
         assert refused.returncode == 2
         assert "no document could be handled" in refused.stderr
@@ -132,13 +135,13 @@ def test_what_failed_is_tried_again_at_the_next_start(tmp_path: Path) -> None:
     assert [amount for *_, amount in desk.booked()] == ["17.80"]
 
 
-def test_a_killed_desk_asks_the_model_for_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_desk_asks_the_model_for_nothing_twice(tmp_path: Path, programs: Programs) -> None:
     with serving(
         calls("lookup_vendor", vendor="Krause", tax_id="48/612/01977"),
         calls("book_expense", **BOOKING, vendor_id="V-1002"),
         calls("finish", **EXPENSE),
     ) as server:
-        desk = one_document(tmp_path, server)
+        desk = one_document(tmp_path, programs, server)
         desk.die("books.Books.book", when="after", count=1)
         run = desk.run()
     assert run.returncode == 0, run.stderr

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.examples.desk_process import ROOT, DeskFolder, environment
+from tests.examples.desk_process import DOCUMENTS, ROOT, DeskFolder, environment
 from tests.examples.terminal import Terminal, at_a_terminal
+from tests.forked import Programs
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -75,11 +78,15 @@ def test_colours_are_for_terminals_that_want_them(desk: DeskFolder) -> None:
     assert "\x1b[1m" not in plain.screen
 
 
-def test_fresh_asks_before_it_deletes(desk: DeskFolder) -> None:
+def test_fresh_asks_before_it_deletes(tmp_path: Path, programs: Programs) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    shutil.copy(DOCUMENTS / "02_taxi_receipt.txt", folder)
+    desk = DeskFolder(tmp_path / "out", folder, programs=programs)
     desk.run("--yes")
     with at_the_desk(desk, "--fresh") as person:
         person.wait_for(f"Delete the bookings and chats in {desk.out}? [y/N] ")
         person.type("\r")
         person.wait_for("nothing deleted")
         assert person.end() == 2
-    assert len(desk.booked()) == 13
+    assert len(desk.booked()) == 1

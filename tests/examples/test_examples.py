@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.examples.desk_process import ROOT, environment
+from tests.forked import Programs
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -45,35 +45,28 @@ SAYS = {
 }
 
 
-def run(name: str, *arguments: str) -> str:
+def run(programs: Programs, name: str, *arguments: str) -> str:
     """What the example prints; it may print nothing to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", f"examples.{name}", *arguments],
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    done = programs.run(f"examples.{name}", *arguments, cwd=ROOT, env=environment(), seconds=30)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("name", sorted(SAYS))
-def test_the_example_says_what_it_should(name: str) -> None:
-    said = run(name)
+def test_the_example_says_what_it_should(name: str, programs: Programs) -> None:
+    said = run(programs, name)
     assert sorted(said.splitlines()) == sorted(SAYS[name].splitlines()) if name == "async_agent" else said == SAYS[name]
 
 
-def test_an_approval_comes_from_another_process_than_the_question(tmp_path: Path) -> None:
+def test_an_approval_comes_from_another_process_than_the_question(tmp_path: Path, programs: Programs) -> None:
+    run_it = partial(run, programs, "approvals_from_another_process")
     db = str(tmp_path / "work.db")
-    chat_id = run("approvals_from_another_process", "ask", db).strip()
-    approved = run("approvals_from_another_process", "approve", db, chat_id)
+    chat_id = run_it("ask", db).strip()
+    approved = run_it("approve", db, chat_id)
     assert approved.startswith("approved ")
     assert "old-experiments" in approved
-    assert run("approvals_from_another_process", "approve", db, chat_id) == ""  # nothing waits any more
-    assert run("approvals_from_another_process", "resume", db, chat_id) == "Delete branch: deleted old-experiments.\n"
+    assert run_it("approve", db, chat_id) == ""  # nothing waits any more
+    assert run_it("resume", db, chat_id) == "Delete branch: deleted old-experiments.\n"
 
 
 def test_every_example_is_run_and_short() -> None:

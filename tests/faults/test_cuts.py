@@ -24,7 +24,7 @@ MODES = {
 }
 KINDS = [  # in a known chat the stream is opened before the message is sent, in a new one after it
     pytest.param("together", False, id="calls_together-new_chat"),
-    pytest.param("in_turn", True, id="calls_in_turn-known_chat"),
+    pytest.param("in_turn", True, id="calls_in_turn-known_chat", marks=pytest.mark.thorough),
 ]
 ENOUGH = 0.5  # of the cuts: a turn that is heard late, or is over early, has fewer lines to be cut at
 

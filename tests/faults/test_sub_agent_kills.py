@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the server's lives are forks"),
 ]
 
-KILLS = 12
+KILLS = [6, pytest.param(12, marks=pytest.mark.thorough)]
 POINTS = (40, 120)  # a turn has about 90 after a restart; a call that five lives in a row begin with is given up
 SECONDS = (0.15, 0.3)
 
@@ -60,13 +60,14 @@ async def read_store(db: Path) -> Stored:
         await store.close()
 
 
-def test_a_server_killed_at_any_moment_has_one_child_per_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_server_killed_at_any_moment_has_one_child_per_call(tmp_path: Path, kills: int) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     lives = [
         {"point": chance.randint(*POINTS)} if chance.random() < 0.6 else {"seconds": chance.uniform(*SECONDS)}
-        for _ in range(KILLS)
+        for _ in range(kills)
     ]
     print(f"lives {lives}")
     turns = 0

@@ -543,7 +543,7 @@ class StoreConformance:
     # -- any history -----------------------------------------------------------------------------------------------
 
     @pytest.mark.timeout(120)
-    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    @pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.thorough)])
     def test_any_history_reads_like_that_of_a_plain_dict(self, make_store: MakeStore, backend: str) -> None:
         run_state_machine_as_test(
             lambda: History(make_store, backend), settings=settings(max_examples=60, stateful_step_count=30)

@@ -199,6 +199,7 @@ async def test_what_pip_refuses_is_the_error_and_the_next_attempt_begins_anew(tm
 
 @SLOW
 @pytest.mark.asyncio_only
+@pytest.mark.thorough
 async def test_requirements_may_name_files_of_the_app_and_other_lists(tmp_path: Path, index: Path) -> None:
     path = wheel(tmp_path / "own")
     files = {

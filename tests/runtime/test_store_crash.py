@@ -21,7 +21,8 @@ from agentkit.runtime.ports import Reading
 from agentkit.runtime.records import KeyRecord
 from agentkit.runtime.store.sqlite import SqliteStore
 
-KILLS = 20
+KILLS = [7, pytest.param(20, marks=pytest.mark.thorough)]
+OPENINGS = [4, pytest.param(10, marks=pytest.mark.thorough)]
 EVERYTHING = 1_000_000
 
 WRITERS = """
@@ -101,29 +102,33 @@ def kill_after(child: subprocess.Popen[bytes], acknowledged: int) -> list[int]:
 
 
 @pytest.mark.timeout(120)
-def test_what_was_acknowledged_survives_every_kill_whole_and_nothing_is_there_by_half(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_what_was_acknowledged_survives_every_kill_whole_and_nothing_is_there_by_half(
+    tmp_path: Path, kills: int
+) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     path = tmp_path / "agentkit.db"
     acknowledged: set[int] = set()
     last = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         acknowledged |= set(kill_after(start(WRITERS, path, last + 1), chance.randrange(150)))
         records, events, wakes, seqs = look(path, numbers)
         assert records == events == wakes
         assert acknowledged <= set(records)
         assert seqs == list(range(1, len(seqs) + 1))
         last = max(records, default=0)
-    assert last >= KILLS  # or nothing was tested
+    assert last >= kills  # or nothing was tested
 
 
 @pytest.mark.timeout(60)
-def test_a_kill_while_the_database_is_being_made_leaves_one_that_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("openings", OPENINGS)
+def test_a_kill_while_the_database_is_being_made_leaves_one_that_opens(tmp_path: Path, openings: int) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    for turn in range(10):
+    for turn in range(openings):
         path = tmp_path / f"{turn}.db"
         with start(WRITERS, path, 1) as child:
             assert stdout(child).readline() == b"ready\n"
@@ -217,7 +222,14 @@ def outcome(script: str, *args: object) -> tuple[int, bytes]:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("killed", ["before the step", "inside the step", "while filling", "before the commit"])
+@pytest.mark.parametrize(
+    "killed",
+    [
+        "inside the step",
+        "before the commit",
+        *(pytest.param(when, marks=pytest.mark.thorough) for when in ("before the step", "while filling")),
+    ],
+)
 def test_a_kill_during_a_migration_leaves_the_old_version_that_can_be_migrated_again(
     tmp_path: Path, killed: str
 ) -> None:

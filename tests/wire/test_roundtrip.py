@@ -18,7 +18,14 @@ MODELS = [pytest.param(model, id=model.__name__) for model in models()]
 PARTIAL = [pytest.param(m, id=m.__name__) for m in models() if not issubclass(m, (Whole, Page))]
 WHOLE = [pytest.param(m, id=m.__name__) for m in models() if issubclass(m, (Whole, Page))]
 
-thorough = settings(max_examples=20, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=8, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=20)
+
+
+@pytest.fixture(scope="module")
+def examples(request: pytest.FixtureRequest) -> settings:
+    """How many of each model."""
+    return MANY if request.config.getoption("--thorough") else FEW
 
 
 def missing(sent: Any, written: Any, path: str = "$", *, agree: Callable[[Any, Any], bool] | None = None) -> list[str]:
@@ -46,8 +53,8 @@ def same(sent: Any, written: Any) -> bool:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_everything_that_was_sent_is_written_back(model: type[Wire]) -> None:
-    @thorough
+def test_everything_that_was_sent_is_written_back(model: type[Wire], examples: settings) -> None:
+    @examples
     @given(objects(model))
     def check(sent: dict[str, Any]) -> None:
         before = json.dumps(sent, sort_keys=True)
@@ -61,8 +68,8 @@ def test_everything_that_was_sent_is_written_back(model: type[Wire]) -> None:
 
 
 @pytest.mark.parametrize("model", PARTIAL)
-def test_requests_and_parts_write_nothing_that_was_not_set(model: type[Wire]) -> None:
-    @thorough
+def test_requests_and_parts_write_nothing_that_was_not_set(model: type[Wire], examples: settings) -> None:
+    @examples
     @given(objects(model))
     def check(sent: dict[str, Any]) -> None:
         assert missing(model.parse(sent).to_wire(), sent, agree=lambda *_: True) == []
@@ -90,7 +97,7 @@ def test_every_field_reads_by_attribute_and_by_its_name_on_the_wire(model: type[
         assert (info.alias or name) in read
 
 
-@thorough
+@MANY
 @given(st.fixed_dictionaries({"items": st.lists(objects(Chat, depth=5), max_size=2), "next_cursor": st.none()}))
 def test_a_page_keeps_what_is_deep_inside_its_items(sent: dict[str, Any]) -> None:
     page = Page[Chat].parse(sent)

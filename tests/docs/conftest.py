@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.forked import programs
+
+__all__ = ["programs"]
