@@ -11,11 +11,13 @@ import sys
 import threading
 from pathlib import Path
 
+import anyio
 import pytest
 
-from agentkit import FileRef, Journal
+from agentkit import FileRef, Journal, Runtime, string, tool
 from agentkit.client import journal as journals
 from agentkit.client.journal import Claim, Entry, JournalError
+from agentkit.testing import Scripted, call
 
 CALL = ("i1", 1)
 
@@ -224,6 +226,23 @@ def test_it_stays_small_although_it_is_never_closed(monkeypatch: pytest.MonkeyPa
     kept = [number for number in range(50) if journal.look(f"i{number}", 1) is Claim.FINISHED]
     assert 5 <= len(kept) <= 11 and kept[-1] == 49
     journal.close()
+
+
+async def test_a_journal_that_another_process_writes_holds_up_its_turn_and_not_the_event_loop(path: Path) -> None:
+    Journal(path).close()
+    pay = tool("pay").describe("Pays").param("to", string("Whom")).handler(lambda args: "paid")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("BEGIN EXCLUSIVE")
+    script = Scripted([call("pay", {"to": "Ann"}), "Paid."])
+    async with Runtime(models={"scripted": script}) as runtime, runtime.async_client(journal=path) as client:
+        agent = client.agent({"core_app": {"ref": "scripted/model"}, "tools": [pay]})
+        async with anyio.create_task_group() as group:
+            group.start_soon(agent.run, "pay")
+            await anyio.sleep(0.2)
+            other.execute("ROLLBACK")  # nobody would, if the turn waited on this loop
+    other.close()
+    assert script.requests[-1].messages[-1].text == "paid"
 
 
 def test_a_file_that_is_no_journal_is_said_to_be_none(path: Path) -> None:

@@ -68,12 +68,8 @@ def test_ctrl_c_at_a_question_says_how_to_go_on_and_the_question_comes_again(des
 def test_colours_are_for_terminals_that_want_them(desk: DeskFolder) -> None:
     with at_the_desk(desk, NO_COLOR="") as person:
         person.wait_for(HOTEL)
-        person.type("\x03")
-        person.end()
     with at_the_desk(desk, NO_COLOR="1") as plain:
         plain.wait_for(HOTEL)
-        plain.type("\x03")
-        plain.end()
     assert "\x1b[1m[ 1/15] 01_hotel_invoice.txt\x1b[0m" in person.screen
     assert "\x1b[1m" not in plain.screen
 
