@@ -7,7 +7,7 @@ each step the rows must be what the model says: of every chat the step touched, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -363,30 +363,42 @@ class Approving(RuleBasedStateMachine):
 
     def expect_all(self, *touched: Chat) -> None:
         """What was touched, and everything that waits, is as it must be."""
-        for chat in self.chats:
-            if chat in touched or chat.status != "idle" or not touched:
-                self.expect(chat)
+        self.expect(*(each for each in self.chats if each in touched or each.status != "idle" or not touched))
 
-    def expect(self, chat: Chat) -> None:
+    def expect(self, *chats: Chat) -> None:
         """The rows are what the model says, soon."""
-        if not chat.id:
-            return
+        known = [each for each in chats if each.id]
 
-        def look(tx: Reading) -> Rows | None:
-            rows = Rows.of(tx, chat)
-            is_made = [self.made(each.id) for each in rows.calls] == [each.made for each in chat.calls]
-            return rows if is_made and rows.said == told(chat) else None
+        def look(tx: Reading) -> list[Rows] | None:
+            found: list[Rows] = []
+            for chat in known:
+                rows = Rows.of(tx, chat)
+                is_made = [self.made(each.id) for each in rows.calls] == [each.made for each in chat.calls]
+                if not (is_made and rows.said == told(chat)):
+                    return None
+                found.append(rows)
+            return found
 
         async def wait(world: World) -> None:
             try:
-                self.learn(chat, await world.until(look))
+                found = await world.until(look)
             except TimeoutError:
-                found = await world.store.read(lambda tx: Rows.of(tx, chat))
-                made = [self.made(each.id) for each in found.calls]
-                must = [each.made for each in chat.calls]
-                raise AssertionError(f"\nthere is  {found.said} {made}\nmust be   {told(chat)} {must}") from None
+                raise AssertionError(await world.store.read(lambda tx: self.compared(tx, known))) from None
+            for chat, rows in zip(known, found, strict=True):
+                self.learn(chat, rows)
 
-        self.lives.do(wait)
+        if known:
+            self.lives.do(wait)
+
+    def compared(self, tx: Reading, chats: Sequence[Chat]) -> str:
+        """What there is of these chats, beside what must be."""
+        lines: list[str] = []
+        for chat in chats:
+            found = Rows.of(tx, chat)
+            made = [self.made(each.id) for each in found.calls]
+            must = [each.made for each in chat.calls]
+            lines += [f"there is  {found.said} {made}", f"must be   {told(chat)} {must}"]
+        return "\n".join(["", *lines])
 
     def learn(self, chat: Chat, rows: Rows) -> None:
         """The ids of calls and questions; an answered question never changes again."""
