@@ -29,6 +29,11 @@ class HeldLock:
         self._file: int | None = file
         _held.add(self)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it still: not one that was forked since."""
+        return self._file is not None
+
     def release(self) -> None:
         """Gives the lock up; again, nothing happens."""
         _held.discard(self)

@@ -21,11 +21,12 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-READY_SECONDS = 60.0
+READY_SECONDS = 15.0
 
 # The child leaves the loop and runs the module as `python -m` does; its end is the regular end of an interpreter.
 PARENT = """
-import gc, importlib, json, os, runpy, sys
+import gc, importlib, json, os, sys
+from runpy import _run_module_as_main
 import agentkit.cli.main, agentkit.runtime.open, agentkit.testing
 from pydantic import BaseModel
 
@@ -55,7 +56,13 @@ os.environ.update(job["env"])
 sys.path[0] = job["cwd"]
 importlib.invalidate_caches()
 sys.argv = ["", *job["arguments"]]
-runpy._run_module_as_main(job["module"])
+
+def start(names, run, module):  # what is defined here is nothing that the program may find
+    for name in [each for each in names if not each.startswith("__")]:
+        del names[name]
+    run(module)
+
+start(globals(), _run_module_as_main, job["module"])
 """
 
 
@@ -93,19 +100,22 @@ class Programs:
             return subprocess.CompletedProcess([module, *arguments], code, out.read(), errors.read())
 
     def _ask(self, job: str, seconds: float) -> int:
-        if self._parent is None:
-            self._parent = _start()
-            assert self._answer(READY_SECONDS) == "ready"
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(f"{job}\n")
-        self._parent.stdin.flush()
-        return int(self._answer(seconds))
+        try:
+            if self._parent is None:
+                self._parent = _start()
+                assert self._answer(READY_SECONDS) == "ready"
+            assert self._parent.stdin is not None
+            self._parent.stdin.write(f"{job}\n")
+            self._parent.stdin.flush()
+            return int(self._answer(seconds))
+        except BaseException:  # an answer that nobody took would be taken for the next program's
+            self._end()
+            raise
 
     def _answer(self, seconds: float) -> str:
         assert self._parent is not None and self._parent.stdout is not None
         ready, _, _ = select.select([self._parent.stdout], [], [], seconds)
         if not ready:
-            self._end()
             raise TimeoutError(f"the program did not end within {seconds} s")
         line = self._parent.stdout.readline().strip()
         assert line, "the interpreter that the programs are forks of has ended"

@@ -158,19 +158,20 @@ class Loop:
     def _is_unasked(self, work: Work) -> bool:
         """Whether no model was shown the tools yet: what it calls is of those, and so is what people are asked."""
         run = work.open_run
-        return run is not None and run.asked_by in (None, self._here.engine_id) and _is_unanswered(work, run)
+        return run is not None and not self._is_asked_elsewhere(run) and _is_unanswered(work, run)
+
+    def _is_asked_elsewhere(self, run: RunRecord) -> bool:
+        return run.asked_by not in (None, self._here.engine_id) and self._is_alive(run.asked_by)
 
     async def _ask(self, todo: AskModel) -> None:
         draft = Draft(todo.message, Accumulator())
         try:
             answer = await self._answer(todo, draft)
         except (ModelError, ConfigError) as error:
-            reason = str(error)
-            await self._save(todo, lambda work, run: _fail(work, run, reason, said=draft.snapshot()))
+            await self._give_up(todo, str(error), said=draft.snapshot())
         except Exception:
             logger.exception("chat %s: the model provider broke", todo.chat_id)
-            reason = "internal error in the model provider"
-            await self._save(todo, lambda work, run: _fail(work, run, reason, said=draft.snapshot()))
+            await self._give_up(todo, "internal error in the model provider", said=draft.snapshot())
         else:
             await self._take(todo, answer)
 
@@ -182,7 +183,17 @@ class Loop:
             raise
         except Exception:
             logger.exception("chat %s: the model's answer cannot be kept", todo.chat_id)
-            await self._save(todo, lambda work, run: _fail(work, run, "internal error: the answer cannot be kept"))
+            await self._give_up(todo, "internal error: the answer cannot be kept")
+
+    async def _give_up(self, todo: AskModel, reason: str, *, said: Mapping[str, Any] | None = None) -> None:
+        """Ends the run for this reason, unless another process asks the model by now: it may have more luck."""
+
+        def change(work: Work, run: RunRecord) -> None:
+            if run.asked_by == self._here.engine_id:
+                keep_said(work, run, said)
+                end(work, run, RunEvent.FAIL, error=reason)
+
+        await self._save(todo, change)
 
     async def _answer(self, todo: AskModel, draft: Draft) -> Answer:
         provider, model = self._models.pick(todo.ref)
@@ -233,8 +244,8 @@ class Loop:
         def commit(tx: Writing) -> None:
             work = Work.of(tx, todo.chat_id)
             run = work.open_run if work else None
-            is_awaited = run is not None and (run.id, run.message_id) == (todo.run_id, todo.message["id"])
-            if work and run and is_awaited and _is_unanswered(work, run):
+            is_this = run is not None and (run.id, run.message_id) == (todo.run_id, todo.message["id"])
+            if work and run and is_this and run.asked_by is not None and _is_unanswered(work, run):
                 change(work, run)
             else:
                 logger.debug("chat %s run %s: moved on; answer dropped", todo.chat_id, todo.run_id)
@@ -252,8 +263,3 @@ def _is_unanswered(work: Work, run: RunRecord) -> bool:
 
 def _answer(said: Accumulator) -> Answer:
     return Answer(said.response, said.reasoning, said.tool_calls, said.usage or {})
-
-
-def _fail(work: Work, run: RunRecord, error: str, *, said: Mapping[str, Any] | None = None) -> None:
-    keep_said(work, run, said)
-    end(work, run, RunEvent.FAIL, error=error)

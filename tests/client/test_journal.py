@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from agentkit import FileRef, Journal, Runtime, string, tool
@@ -229,19 +230,27 @@ def test_it_stays_small_although_it_is_never_closed(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_journal_that_another_process_writes_holds_up_its_turn_and_not_the_event_loop(path: Path) -> None:
-    Journal(path).close()
+    entered = threading.Event()
+
+    class Watched(Journal):
+        def open(self) -> None:
+            entered.set()
+            super().open()
+
     pay = tool("pay").describe("Pays").param("to", string("Whom")).handler(lambda args: "paid")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA journal_mode = WAL")
     other.execute("BEGIN EXCLUSIVE")
+    journal = Watched(path)
     script = Scripted([call("pay", {"to": "Ann"}), "Paid."])
-    async with Runtime(models={"scripted": script}) as runtime, runtime.async_client(journal=path) as client:
+    async with Runtime(models={"scripted": script}) as runtime, runtime.async_client(journal=journal) as client:
         agent = client.agent({"core_app": {"ref": "scripted/model"}, "tools": [pay]})
         async with anyio.create_task_group() as group:
             group.start_soon(agent.run, "pay")
-            await anyio.sleep(0.2)
+            assert await anyio.to_thread.run_sync(entered.wait, 10)
             other.execute("ROLLBACK")  # nobody would, if the turn waited on this loop
     other.close()
+    journal.close()
     assert script.requests[-1].messages[-1].text == "paid"
 
 

@@ -19,7 +19,7 @@ from agentkit.runtime.faults import Fault
 from agentkit.runtime.fleet.liveness import Liveness
 from agentkit.runtime.ports import Commit, ModelRequest, Reading
 from agentkit.runtime.records import ChatRecord, InterruptRecord, InvocationRecord, RunRecord
-from agentkit.testing import Scripted, call, gate
+from agentkit.testing import Scripted, call, error, gate
 from agentkit.wire import Decide, RejectTool, ResolveInterrupt, SubmitToolResult
 from tests.runtime.playing import client_tool
 from tests.trust import payments
@@ -270,6 +270,28 @@ async def test_of_servers_that_take_each_other_for_dead_the_first_answer_counts(
         answer = (await one.platform.chats.get(OWNER, chat_id))["chat_messages"][-1]
         assert answer["content"][0]["text"] == "one"
     assert [len(each.requests) for each in (ours, theirs)] == [1, 1]
+
+
+async def test_a_failure_of_a_server_that_was_taken_for_dead_is_not_the_run_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, clock, first, again, second = tmp_path / "agentkit.db", Clock(), gate(), gate(), gate()
+    monkeypatch.setattr(Liveness, "is_alive", lambda self, engine_id: engine_id == self.claim())
+    failing = Scripted([[first, error("cut")], [again, "never said"]])
+    async with (
+        opened(db, clock=clock, models=[failing]) as one,
+        opened(db, clock=clock, models=[Scripted([[second, "two"]])]) as two,
+    ):
+        chat_id = await one.say(agent())
+        await first.reached.wait()
+        await two.platform._recovery.sweep()
+        await second.reached.wait()
+        first.open()
+        await again.reached.wait()
+        second.open()
+        await idle(two, chat_id)
+        [run] = await two.runs(chat_id)
+        assert (run.state.value, run.error) == ("completed", None)
 
 
 async def test_a_stop_at_the_other_server_drops_the_answer_and_the_next_message_is_answered_there(

@@ -45,10 +45,11 @@ class Liveness:
         return self._folder is not None and is_locked(self._folder / _checked(engine_id))
 
     def release(self) -> None:
-        """Gives the name up; it is dead then."""
+        """Gives the name up; it is dead then. In a forked process nothing happens to the one it was forked from."""
         if self._folder is not None and self._held is not None and self._engine_id is not None:
             with suppress(OSError):
-                (self._folder / self._engine_id).unlink()
+                if self._held.is_held:
+                    (self._folder / self._engine_id).unlink()
             self._held.release()
         self._engine_id = self._held = None
 
