@@ -296,7 +296,7 @@ async def test_a_widget_is_not_answered_with_the_calls_result_once_time_is_over(
     sure = {"type": "ui", "title": "Sure?", "actions": [{"label": "Go", "action": {"type": "go"}}], "interactive": True}
     async with playing(call("widget", sure), "nobody came") as play:
         await play.say()
-        [asked] = (await play.until(lambda chat: chat["pending_interrupts"]))["pending_interrupts"]
+        asked = await question(play)
         record = await row(play, asked)
         await play.platform._store.write(lambda tx: tx.update(record.but(expires_at=LONG_AGO)))  # nobody is woken
         said = SubmitToolResult.parse({"action": {"type": "go"}})
